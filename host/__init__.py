@@ -1,0 +1,1 @@
+"""The bridge to ComfyUI: the only folder that imports comfy."""

@@ -1,0 +1,128 @@
+"""Mode `adaptive`: alignment detection, then the prompt encoded again without the flagged words."""
+
+from __future__ import annotations
+
+from ..safree import detection
+from . import conditioning
+from .encoders import Encoder, Word
+from .report import Finding, note
+
+ROUNDS = 4  # one flagged word can hide another of the same concept until it is gone
+WINDOW, STRIDE = 16, 12  # words looked at together; neighbouring windows share 4
+
+
+def steer(clip, found, tokens, base, subspaces, settings):
+    """Alignment detection in every encoder, then the prompt again without the flagged words (context re-encoding)."""
+    findings, flagged = [], {}
+    for encoder in found:
+        words = encoder.words(tokens[encoder.key])
+        noted = _align(clip, encoder, words, subspaces, settings.threshold)
+        findings += noted
+        for key, finding in zip(_occurrences(words), noted, strict=True):
+            flagged[key] = max(flagged.get(key, 0.0), finding.strength)
+    levels = sorted(set(flagged.values()) - {0.0}, reverse=True)
+    if not levels:
+        return findings, None, 0.0
+
+    def without(least: float):
+        """The prompt without the words that any encoder flagged with strength `least` or more."""
+        cleaned = dict(tokens)
+        for encoder in found:
+            words = encoder.words(tokens[encoder.key])
+            chosen = [w for key, w in zip(_occurrences(words), words, strict=True) if flagged.get(key, 0.0) >= least]
+            cleaned[encoder.key] = encoder.neutralise(tokens[encoder.key], chosen)
+        return clip.encode_from_tokens_scheduled(cleaned)
+
+    weighted = [
+        (settings.strength * (level - below), without(level))
+        for level, below in zip(levels, [*levels[1:], 0.0], strict=True)
+    ]
+    return findings, conditioning.blend([*weighted, (1 - settings.strength * levels[0], base)]), 1.0
+
+
+def _occurrences(words: list[Word]) -> list[tuple[str, int]]:
+    """(text, how many times it stood before) of each word: names it across encoders that split texts differently."""
+    seen: dict[str, int] = {}
+    out = []
+    for text in (word.text.lower() for word in words):
+        seen[text] = seen.get(text, -1) + 1
+        out.append((text, seen[text]))
+    return out
+
+
+def _align(clip, encoder: Encoder, words: list[Word], subspaces, threshold: float) -> list[Finding]:
+    """Score every word of one encoder's prompt, in windows, so that a long text around a word does not hide it."""
+    findings = [Finding(encoder.key, word.text) for word in words]
+    for start in range(0, max(len(words) - WINDOW + STRIDE, 1), STRIDE):
+        window = words[start : start + WINDOW]
+        _align_window(clip, encoder, window, findings[start : start + WINDOW], subspaces, threshold)
+    return findings
+
+
+def _align_window(clip, encoder: Encoder, words, findings, subspaces, threshold: float) -> None:
+    """Score the words of a short prompt; again without the flagged ones, until no new one is flagged."""
+    singles, phrases = _equal_words(words), _phrases(words, subspaces)
+    flagged: set[int] = set()
+    for _ in range(ROUNDS):
+        borderline, fresh = set(), set()
+
+        def score(groups, single, flagged=flagged, borderline=borderline, fresh=fresh):
+            groups = [group for group in groups if not flagged.issuperset(group)]
+            for group, subspace, value, (low, limit) in _scores(
+                clip, encoder, words, groups, flagged, subspaces, threshold
+            ):
+                if value > limit:
+                    fresh.update(group)
+                elif value > low:
+                    borderline.update(group)
+                if single or value > limit:  # an unflagged pair or phrase says nothing of its words
+                    for i in group:
+                        note(findings[i], subspace, value, limit)
+
+        score(singles, single=True)
+        score(phrases, single=False)
+        score(_pairs(words, borderline - fresh, fresh), single=False)
+        if not fresh:
+            return
+        flagged |= fresh
+
+
+def _scores(clip, encoder: Encoder, words, groups, flagged, subspaces, threshold):
+    """(group, subspace, alignment, thresholds) of each group of words masked together, for each subspace."""
+    if not groups:
+        return
+    rows = [encoder.row(words, flagged), *(encoder.row(words, flagged.union(group)) for group in groups)]
+    pooled = encoder.pooled(clip, rows)
+    for subspace in subspaces:
+        space = subspace[encoder.key]
+        scores = detection.alignment(pooled[0], pooled[1:], space).tolist()
+        limits = detection.thresholds(space, threshold)
+        yield from ((group, subspace, score, limits) for group, score in zip(groups, scores, strict=True))
+
+
+def _equal_words(words: list[Word]) -> list[tuple[int, ...]]:
+    """Numbers of the words that are equal: masked together, so that none hides the others."""
+    equal: dict[str, list[int]] = {}
+    for i, word in enumerate(words):
+        equal.setdefault(word.text.lower(), []).append(i)
+    return [tuple(group) for group in equal.values()]
+
+
+def _phrases(words: list[Word], subspaces) -> list[tuple[int, ...]]:
+    """Numbers of the words of concept phrases that stand in the prompt as they are: 'bow and arrow' is one thing."""
+    found, texts = [], [word.text.lower() for word in words]
+    for phrase in {phrase.lower() for subspace in subspaces for phrase in subspace.phrases}:
+        wanted = phrase.split()
+        for start in range(len(texts) - len(wanted) + 1) if len(wanted) > 1 else ():
+            if texts[start : start + len(wanted)] == wanted:
+                found.append(tuple(range(start, start + len(wanted))))
+    return found
+
+
+def _pairs(words: list[Word], members: set[int], known: set[int]) -> list[tuple[int, ...]]:
+    """Numbers of neighbours, one of them of `members`, none of `known`: 'crossed swords' may lean only as a pair."""
+    pairs: dict[tuple, list[int]] = {}
+    for i in range(len(words) - 1):
+        if members & {i, i + 1} and not known & {i, i + 1}:
+            pairs.setdefault((words[i].text.lower(), words[i + 1].text.lower()), []).extend((i, i + 1))
+    return [tuple(dict.fromkeys(group)) for group in pairs.values()]

@@ -1,0 +1,13 @@
+"""Differences between ComfyUI versions, all in this one place."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from comfy_api.latest import io
+
+
+def schema(**fields) -> io.Schema:
+    """An io.Schema without the fields that this ComfyUI does not know yet (search_aliases, ...)."""
+    known = {field.name for field in dataclasses.fields(io.Schema)}
+    return io.Schema(**{name: value for name, value in fields.items() if name in known})

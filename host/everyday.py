@@ -1,0 +1,28 @@
+"""Everyday phrases: what a harmless word does to an embedding. They calibrate detection for each encoder."""
+
+PHRASES = [
+    "a cat",
+    "a dog",
+    "a horse",
+    "a fish",
+    "a bee",
+    "a banana",
+    "an apple",
+    "a pizza",
+    "a cake",
+    "a car",
+    "a bus",
+    "a bicycle",
+    "a tree",
+    "a rose",
+    "a house",
+    "a castle",
+    "a book",
+    "a camera",
+    "a clock",
+    "an umbrella",
+    "a guitar",
+    "a shoe",
+    "a dress",
+    "the moon",
+]

@@ -1,0 +1,58 @@
+"""Guard one prompt: find the words that lean into the subspaces, steer them away, say what was done."""
+
+from __future__ import annotations
+
+from ..safree import SafreeError, validation
+from ..safree.subspace import ConceptSubspace
+from . import adaptive, conditioning, projective
+from .concept_sets import MODES
+from .encoders import encoders
+from .report import Settings, report
+from .subspaces import probe_row
+
+VALIDATIONS = ("auto", "whole schedule", "paper", "reference")
+
+
+def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings):
+    """(CONDITIONING, report dict) of `text`, guarded against `subspaces`.
+
+    With strength 0, or nothing flagged, the tensors are those of the stock text encode node. Raises SafreeError.
+    """
+    if settings.mode not in MODES:
+        raise SafreeError(f"mode {settings.mode!r} is unknown. Choose one of {', '.join(MODES)}.")
+    if not subspaces:
+        raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
+    if text and not text.strip():
+        raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
+    found = encoders(clip)  # also the check that this clip is supported
+    tokens = clip.tokenize(text)
+    base = clip.encode_from_tokens_scheduled(tokens)
+    active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
+    if not active:
+        return conditioning.mark(base, conditioning.Mark("clear")), report(text, subspaces, settings)
+    for encoder in found:
+        probe = encoder.pooled(clip, [probe_row(clip, encoder)])[0]
+        for subspace in active:
+            subspace.check_encoder(encoder.key, probe)
+    method = adaptive if settings.mode == "adaptive" else projective
+    findings, filtered, beta = method.steer(clip, found, tokens, base, active, settings)
+    if filtered is None:
+        return conditioning.mark(base, conditioning.Mark("clear")), report(text, subspaces, settings, findings)
+    steps = _validated_steps(settings, beta)
+    share = validation.share(steps)
+    done = report(text, subspaces, settings, findings, share, steps)
+    return conditioning.guarded(filtered, base, share, steps), done
+
+
+def _validated_steps(settings: Settings, beta: float) -> float:
+    """t' in steps of the release's 50-step schedule."""
+    rule = settings.validation
+    if rule == "auto":
+        rule = "whole schedule" if settings.mode == "adaptive" else settings.mode
+    if rule == "paper":
+        return validation.paper_steps(beta)
+    if rule == "reference":
+        return validation.reference_steps(beta)
+    if rule == "whole schedule":
+        return float(validation.RELEASE_STEPS)
+    raise SafreeError(f"self-validation {rule!r} is unknown. Choose one of {', '.join(VALIDATIONS)}.")

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..host import compat, concept_sets
+from ..host.subspaces import build_subspace
+from ..safree import SafreeError
+from .common import ALIASES, CATEGORY, ConceptSubspaces, naming
+
+PHRASES_ONLY = "(phrases only)"
+
+
+class ConceptSubspace(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return compat.schema(
+            node_id="ConceptSubspace",
+            display_name="SAFREE Concept Subspace",
+            category=CATEGORY,
+            description="Spans the subspace of an unwanted concept, for each text encoder, from a few phrases.",
+            search_aliases=ALIASES,
+            inputs=[
+                io.Clip.Input("clip", tooltip="The text encoder of the model to guard; the subspace fits no other."),
+                io.Combo.Input(
+                    "concept_set",
+                    options=[PHRASES_ONLY, *concept_sets.names()],
+                    tooltip="A shipped list of phrases (folder concept_sets), or only the phrases below.",
+                ),
+                io.String.Input(
+                    "phrases",
+                    multiline=True,
+                    default="",
+                    tooltip="More phrases, one a line: single things or short descriptions, e.g. 'gun' or an artist's "
+                    "name. 5 to 20 that cover the concept work best; the paper uses 17 for nudity.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How far words that lean into this concept are steered away. 1 is the paper's; 0 is off.",
+                ),
+                ConceptSubspaces.Input(
+                    "subspaces",
+                    optional=True,
+                    tooltip="Subspaces of other concepts. They stay separate: one subspace for everything works worse.",
+                ),
+            ],
+            outputs=[ConceptSubspaces.Output(display_name="subspaces")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, concept_set, **_):
+        if concept_set == PHRASES_ONLY:
+            return None
+        return (concept_sets.FOLDER / f"{concept_set}.json").stat().st_mtime_ns
+
+    @classmethod
+    def execute(cls, clip, concept_set, phrases, strength, subspaces=()) -> io.NodeOutput:
+        with naming(cls):
+            own = [line for line in phrases.splitlines() if line.strip()]
+            shipped = () if concept_set == PHRASES_ONLY else concept_sets.get(concept_set).phrases
+            if not own and not shipped:
+                raise SafreeError("there are no phrases. Choose a concept set or write one phrase a line.")
+            name = own[0].strip() if concept_set == PHRASES_ONLY else concept_set
+            built = build_subspace(clip, name, concept_sets.check_phrases([*shipped, *own]), strength)
+        return io.NodeOutput((*subspaces, built), ui={"safree_subspace": [built.summary()]})

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import comfy.samplers
+from comfy_api.latest import io
+
+from ..host import compat
+from ..host.sampling import Switch, sample
+from .common import ALIASES, CATEGORY, as_json, naming
+
+
+class SelfValidatingSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return compat.schema(
+            node_id="SelfValidatingSampler",
+            display_name="SAFREE Self-Validating Sampler",
+            category=CATEGORY,
+            description="KSampler that uses the filtered prompt of SafreeConditioning for exactly the self-validated "
+            "steps, and the original prompt afterwards.",
+            search_aliases=[*ALIASES, "KSampler"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model used for denoising."),
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+                io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Denoising steps. The paper uses 50."),
+                io.Float.Input("cfg", default=7.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Paper: 7.5."),
+                io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS),
+                io.Combo.Input("scheduler", options=comfy.samplers.KSampler.SCHEDULERS),
+                io.Conditioning.Input("positive", tooltip="From SafreeConditioning."),
+                io.Conditioning.Input("negative", tooltip="Plain or guarded."),
+                io.Latent.Input("latent_image"),
+                io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01),
+                io.Combo.Input(
+                    "unit",
+                    options=["share", "steps"],
+                    tooltip="How the self-validated t' counts. share: as a share of this run's steps, right for any "
+                    "length. steps: as that many steps, what the paper's 50-step code does.",
+                ),
+                io.Int.Input(
+                    "filtered_steps",
+                    default=-1,
+                    min=-1,
+                    max=10000,
+                    tooltip="-1: as many steps as self-validation says. Otherwise exactly that many.",
+                ),
+            ],
+            outputs=[io.Latent.Output(display_name="latent"), io.String.Output(display_name="report")],
+        )
+
+    @classmethod
+    def execute(cls, unit, filtered_steps, **ksampler) -> io.NodeOutput:
+        with naming(cls):
+            latent, report = sample(Switch(unit, None if filtered_steps < 0 else filtered_steps), **ksampler)
+        return io.NodeOutput(latent, as_json(report), ui={"safree_sampling": [report]})

@@ -1,0 +1,9 @@
+"""The SAFREE method (ICLR 2025, arXiv 2410.12761) on plain torch tensors, usable from any pipeline.
+
+Symbols follow the paper: C the concept matrix, P_C its projector, p the pooled prompt embedding, p_\\i the pooled
+embedding of the prompt with word i masked, t' the number of filtered steps.
+"""
+
+
+class SafreeError(ValueError):
+    """The guard cannot be applied; the message says what was wrong, the value, and what to do."""

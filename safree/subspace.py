@@ -1,0 +1,194 @@
+"""Concept subspaces: an orthonormal basis of the span of the concept embeddings (paper, section 3.1)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from . import SafreeError
+
+FORMAT = "safree-subspace-1"
+RANK_TOLERANCE = 1e-2  # singular values below this share of the largest carry rounding and near-duplicate phrases
+COMMON_RANK = 1  # the direction that everyday words share: "there is one more thing"
+PROBE_SIMILARITY = 0.98  # a LoRA or another dtype stays above, another encoder or layer falls below
+
+
+def span(vectors: torch.Tensor, tolerance: float = RANK_TOLERANCE, rank: int | None = None) -> torch.Tensor:
+    """Orthonormal basis [r, D] (float32) of the span of `vectors` [K, D], strongest direction first.
+
+    SVD with a rank tolerance: the pseudo-inverse of the Gram matrix, used by the paper's release, blows up on
+    near-collinear phrases.
+    """
+    # float64: a Gram matrix of real phrases reaches a condition number of thousands
+    _, singular, basis = torch.linalg.svd(vectors.double(), full_matrices=False)
+    kept = int((singular > tolerance * singular[0]).sum()) if len(singular) else 0
+    return basis[: min(kept, rank) if rank else kept].float()
+
+
+def project(vectors: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
+    """P x for rows x of `vectors` [..., D] and an orthonormal `basis` [r, D]."""
+    return (vectors @ basis.T) @ basis
+
+
+def reject(vectors: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
+    """(I - P) x for rows x of `vectors` [..., D] and an orthonormal `basis` [r, D]."""
+    return vectors - project(vectors, basis)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderSubspace:
+    """The subspace in the output space of one text encoder (width D). All tensors float32 on the CPU.
+
+    concepts: [K, D] pooled embeddings of the concept phrases, the rows of C
+    common:   [c, D] orthonormal directions that every everyday word has (`COMMON_RANK` of them)
+    probe:    [D] pooled embedding of a fixed phrase; recognises the encoder
+    null:     (mean, standard deviation) of the alignment of everyday words with this subspace
+    """
+
+    concepts: torch.Tensor
+    common: torch.Tensor
+    probe: torch.Tensor
+    null: tuple[float, float]
+
+    @property
+    def basis(self) -> torch.Tensor:
+        """[r, D] orthonormal basis of span(C): the paper's P_C."""
+        return span(self.concepts)
+
+    @property
+    def aligned_basis(self) -> torch.Tensor:
+        """[r, D] orthonormal basis of span((I - P_common) C), used by alignment detection."""
+        return span(reject(self.concepts, self.common))
+
+    @property
+    def explained(self) -> list[float]:
+        """Share of the concepts' energy in each direction of `basis`."""
+        energy = torch.linalg.svdvals(self.concepts.double()) ** 2
+        return (energy / energy.sum()).tolist()[: len(self.basis)]
+
+
+@dataclasses.dataclass(frozen=True)
+class ConceptSubspace:
+    """A named concept with one `EncoderSubspace` per text encoder key ('l', 'g', 't5xxl', ...)."""
+
+    name: str
+    phrases: tuple[str, ...]
+    encoders: dict[str, EncoderSubspace]
+    strength: float = 1.0
+
+    def __getitem__(self, key: str) -> EncoderSubspace:
+        return self.encoders[key]
+
+    def summary(self) -> dict:
+        """Plain data for reports: name, phrases, and per encoder its width, rank and explained variance."""
+        return {
+            "name": self.name,
+            "phrases": list(self.phrases),
+            "strength": self.strength,
+            "encoders": {
+                key: {
+                    "width": space.concepts.shape[1],
+                    "rank": len(space.basis),
+                    "explained": [round(share, 4) for share in space.explained],
+                }
+                for key, space in self.encoders.items()
+            },
+        }
+
+    def check_encoder(self, key: str, probe: torch.Tensor) -> None:
+        """Raise SafreeError unless `probe` [D] comes from the encoder and layer that this subspace was built with."""
+        if key not in self.encoders:
+            raise SafreeError(
+                f"subspace '{self.name}' was built for encoder {', '.join(map(repr, self.encoders))}, this CLIP has "
+                f"{key!r}. Rebuild it with this CLIP."
+            )
+        own = self[key].probe
+        if own.shape != probe.shape:
+            raise SafreeError(
+                f"subspace '{self.name}' was built with encoder {key!r} of width {len(own)}, this CLIP's {key!r} has "
+                f"width {len(probe)}. Rebuild it with this CLIP."
+            )
+        similarity = torch.cosine_similarity(own, probe.float().cpu(), dim=0).item()
+        if not similarity > PROBE_SIMILARITY:  # also catches NaN
+            raise SafreeError(
+                f"subspace '{self.name}' was built with another encoder {key!r}, or another clip skip (similarity "
+                f"{similarity:.3f}, needed {PROBE_SIMILARITY}). Rebuild it with this CLIP."
+            )
+
+
+def save(subspace: ConceptSubspace, path: Path, overwrite: bool = False) -> None:
+    """Write one safetensors file, whole or not at all; raise SafreeError if it exists and `overwrite` is False."""
+    path = Path(path)
+    header = {
+        "format": FORMAT,
+        "name": subspace.name,
+        "phrases": json.dumps(subspace.phrases),
+        "null": json.dumps({key: list(space.null) for key, space in subspace.encoders.items()}),
+    }
+    tensors = {
+        f"{key}.{field}": getattr(space, field).contiguous()
+        for key, space in subspace.encoders.items()
+        for field in ("concepts", "common", "probe")
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not overwrite:
+        raise SafreeError(f"subspace file {path.name!r} exists. Choose another name or turn on overwrite.")
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    os.close(handle)
+    try:
+        save_file(tensors, partial, metadata=header)
+        with open(partial, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def load(path: Path) -> ConceptSubspace:
+    """Read a file written by `save`; raise SafreeError naming the file and what is wrong with it."""
+    path = Path(path)
+    try:
+        with safe_open(str(path), framework="pt", device="cpu") as file:
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise SafreeError(f"subspace file {path.name!r} has format {header.get('format')!r}, not {FORMAT!r}.")
+            null = json.loads(header["null"])
+            phrases = tuple(json.loads(header["phrases"]))
+            encoders = {
+                key: EncoderSubspace(
+                    *(file.get_tensor(f"{key}.{field}").float() for field in ("concepts", "common", "probe")),
+                    (float(mean), float(deviation)),
+                )
+                for key, (mean, deviation) in null.items()
+            }
+            name = header["name"]
+    except SafreeError:
+        raise
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SafreeError(f"subspace file {path.name!r} is damaged ({error}). Build and save it again.") from error
+    _check_loaded(path.name, phrases, encoders)
+    return ConceptSubspace(name, phrases, encoders)
+
+
+def _check_loaded(name: str, phrases: tuple, encoders: dict[str, EncoderSubspace]) -> None:
+    problem = None
+    if not encoders or not phrases or not all(isinstance(phrase, str) for phrase in phrases):
+        problem = "it names no phrases or no encoders"
+    for key, space in encoders.items():
+        if space.concepts.ndim != 2 or space.common.ndim != 2 or space.probe.ndim != 1:
+            problem = f"tensors of encoder {key!r} have the wrong number of dimensions"
+        elif not space.concepts.shape[1] == space.common.shape[1] == len(space.probe) > 0 or not len(space.concepts):
+            problem = f"tensors of encoder {key!r} disagree in width"
+        elif not all(torch.isfinite(t).all() for t in (space.concepts, space.common, space.probe)):
+            problem = f"tensors of encoder {key!r} hold NaN or infinity"
+        elif not all(map(torch.isfinite, torch.tensor(space.null))) or space.null[1] < 0:
+            problem = f"the calibration of encoder {key!r} is not finite"
+    if problem:
+        raise SafreeError(f"subspace file {name!r} is damaged ({problem}). Build and save it again.")

@@ -1,0 +1,57 @@
+"""Run the real ComfyUI inside this process, on the CPU, with the pack loaded beside it (tests and benchmarks).
+
+Run with the interpreter of `.comfy/venv`, or of COMFYUI_PYTHON.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+try:
+    import setup_host
+except ImportError:  # imported as scripts.inprocess from a test
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    import setup_host
+
+PACK = "comfyui_safree"
+
+
+def load_pack() -> ModuleType:
+    """The pack as ComfyUI loads it: one module from the root `__init__.py`, so that its relative imports work."""
+    if PACK not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            PACK, setup_host.ROOT / "__init__.py", submodule_search_locations=[str(setup_host.ROOT)]
+        )
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[PACK] = module
+        spec.loader.exec_module(module)
+    return sys.modules[PACK]
+
+
+def boot() -> ModuleType:
+    """Import ComfyUI for CPU use; return its `nodes` module. Safe to call more than once."""
+    if "comfy.cli_args" in sys.modules:
+        return sys.modules["nodes"]
+    sys.path.insert(0, str(setup_host.host()))
+    arguments, sys.argv = sys.argv, sys.argv[:1]
+    import comfy.cli_args
+
+    sys.argv = arguments
+    comfy.cli_args.args.cpu = True
+    comfy.cli_args.args.base_directory = str(setup_host.base())
+    import folder_paths
+    import utils.extra_config  # noqa: F401  must precede nodes, or `utils` is taken by another package
+
+    for kind in ("checkpoints", "embeddings"):
+        folder_paths.add_model_folder_path(kind, str(setup_host.base() / "models" / kind), is_default=True)
+    import nodes
+
+    return nodes
+
+
+def load_tiny():
+    """The tiny checkpoint through ComfyUI's own loader: (model, clip, vae)."""
+    return boot().CheckpointLoaderSimple().load_checkpoint(setup_host.CHECKPOINT)
