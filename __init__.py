@@ -9,15 +9,26 @@ from .nodes.concept_subspace import ConceptSubspace
 from .nodes.reattention_patch import ReAttentionPatch
 from .nodes.safree_conditioning import SafreeConditioning
 from .nodes.self_validating_sampler import SelfValidatingSampler
+from .nodes.self_validation_patch import SelfValidationPatch
+from .nodes.subspace_files import LoadConceptSubspace, SaveConceptSubspace
 
 WEB_DIRECTORY = "./js"
+NODES = [
+    ConceptSubspace,
+    SafreeConditioning,
+    SelfValidatingSampler,
+    ReAttentionPatch,
+    SelfValidationPatch,
+    SaveConceptSubspace,
+    LoadConceptSubspace,
+]
 
-folders.register()
+folders.register()  # at import: older hosts do not call ComfyExtension.on_load
 
 
 class SafreeExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [ConceptSubspace, SafreeConditioning, SelfValidatingSampler, ReAttentionPatch]
+        return NODES
 
 
 async def comfy_entrypoint() -> SafreeExtension:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 
 import torch
 
@@ -16,21 +17,35 @@ Entry = list  # [tensor [1, tokens, D], dict], as ComfyUI's CONDITIONING holds t
 class Mark:
     """What this pack writes into a conditioning entry under KEY.
 
-    role: 'filtered' (the guard steers here), 'original' (the unfiltered prompt for the steps after t') or 'clear'
-        (checked, nothing flagged or strength 0)
+    role: 'filtered' (the guard steers here), 'original' (the unfiltered prompt for the steps after t'), 'clear'
+        (checked, nothing flagged or strength 0) or 'reference' (re-attention's own, inside a sampling run)
     share: t' as a share of the schedule, 0 to 1;  steps: t' in steps of the paper's 50-step schedule
+    pair: names a filtered entry and its original
+    tensor: the entry's own tensor; another one in its place means that a node edited the conditioning afterwards
     original: for 'filtered' the unfiltered (tensor, pooled tensor or None)
     """
 
     role: str
     share: float = 1.0
     steps: float = 0.0
+    pair: str = ""
+    tensor: torch.Tensor | None = None
     original: tuple[torch.Tensor, torch.Tensor | None] | None = None
+
+
+def role(options: dict) -> str | None:
+    """The role that a conditioning entry's dict, or a cond of a sampling run, is marked with; None if it has none."""
+    return getattr(options.get(KEY), "role", None)
 
 
 def mark(entries: list[Entry], value: Mark) -> list[Entry]:
     """New entries, same tensors, that carry `value`."""
     return [[tensor, {**options, KEY: value}] for tensor, options in entries]
+
+
+def timestep_ranges(share: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """(start, end) in percent of the filtered and of the original entry, for samplers that know nothing of marks."""
+    return (0.0, share), (share + GAP if share > 0 else 0.0, 1.0)
 
 
 def guarded(filtered: list[Entry], original: list[Entry], share: float, steps: float) -> list[Entry]:
@@ -41,14 +56,19 @@ def guarded(filtered: list[Entry], original: list[Entry], share: float, steps: f
     """
     out = []
     for (tensor, options), (tensor0, options0) in zip(filtered, original, strict=True):
-        value = Mark("filtered", share, steps, (tensor0, options0.get("pooled_output")))
+        first, second = timestep_ranges(share)
+        pair = uuid.uuid4().hex
+        value = Mark("filtered", share, steps, pair, tensor, (tensor0, options0.get("pooled_output")))
         if share > 0:
-            ranged = {} if share >= 1 else {"start_percent": 0.0, "end_percent": share}
-            out.append([tensor, {**options, **ranged, KEY: value}])
+            out.append([tensor, {**options, **(_percent(first) if share < 1 else {}), KEY: value}])
         if share < 1:
-            ranged = {"start_percent": share + GAP if share > 0 else 0.0, "end_percent": 1.0}
-            out.append([tensor0, {**options0, **ranged, KEY: Mark("original", share, steps)}])
+            value = Mark("original", share, steps, pair, tensor0)
+            out.append([tensor0, {**options0, **_percent(second), KEY: value}])
     return out
+
+
+def _percent(bounds: tuple[float, float]) -> dict:
+    return {"start_percent": bounds[0], "end_percent": bounds[1]}
 
 
 def blend(entries: list[tuple[float, list[Entry]]]) -> list[Entry]:

@@ -13,7 +13,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ..safree import SafreeError
 from ..safree.fourier import re_attend
-from .conditioning import KEY, Mark
+from .conditioning import KEY, Mark, role
 
 WRAPPER = "safree_reattention"
 REFERENCES = "safree_reference"  # key of the original prompts among a run's conds
@@ -52,6 +52,8 @@ def patch(model, settings: Settings):
 
     Raises SafreeError for a model without a UNet.
     """
+    if model is None:
+        raise SafreeError("no MODEL is connected. Load one with a checkpoint or diffusion model loader.")
     unet = model.get_model_object("diffusion_model")
     if not isinstance(unet, UNetModel):
         raise SafreeError(
@@ -95,17 +97,16 @@ def _add_references(guider) -> None:
     """Put the original prompt of every filtered cond beside the run's conds, for the host to prepare like them."""
     references, reference_of, roles = [], {}, set()
     for cond in (cond for conds in guider.conds.values() for cond in conds):
-        mark = cond.get(KEY)
-        roles.add(getattr(mark, "role", None))
-        if getattr(mark, "role", None) != "filtered":
+        roles.add(role(cond))
+        if role(cond) != "filtered":
             continue
-        tensor, pooled = mark.original
+        tensor, pooled = cond[KEY].original
         reference = {**cond, "cross_attn": tensor, "uuid": uuid.uuid4(), KEY: Mark("reference")}
         if pooled is not None:
             reference["pooled_output"] = pooled
         reference_of[cond["uuid"]] = reference["uuid"]
         references.append(reference)
-    if not roles & {"filtered", "clear"}:
+    if roles <= {None}:
         logging.warning("SAFREE: re-attention not active, no guarded conditioning reached this sampler.")
     if references:
         guider.conds = {**guider.conds, REFERENCES: references}

@@ -11,7 +11,7 @@ import torch
 
 from ..safree import SafreeError
 from ..safree.validation import filtered_steps
-from .conditioning import KEY, Mark
+from .conditioning import KEY, Mark, role, timestep_ranges
 
 WRAPPER = "safree_self_validation"
 MARGIN = 1e-3  # of a step's sigma interval: samplers recompute sigmas with rounding errors
@@ -52,7 +52,7 @@ def self_validating(model, switch: Switch):
         sampling = guider.model_patcher.get_model_object("model_sampling")
         switch.total, switch.filtered, switch.roles = len(sigmas) - 1, [], set()
         guider.conds = {key: split(conds, sigmas, sampling, switch) for key, conds in guider.conds.items()}
-        if "filtered" not in switch.roles and "clear" not in switch.roles:
+        if switch.roles <= {None}:
             logging.warning("SAFREE: guard not active, no guarded conditioning reached this sampler.")
         return executor(*args, **kwargs)
 
@@ -62,36 +62,54 @@ def self_validating(model, switch: Switch):
 
 
 def split(conds: list[dict], sigmas: torch.Tensor, sampling, switch: Switch) -> list[dict]:
-    """`conds` of one run with every guarded one replaced by a filtered and an original part that meet at a sigma.
+    """`conds` of one run with every guarded one as a filtered and an original part that meet at a sigma.
 
-    Areas, masks, control and hooks that other nodes put on the filtered cond hold for both parts, and so do their
-    timestep ranges.
+    Areas, masks, control, hooks and timestep ranges that other nodes put on them hold for both parts. Raises
+    SafreeError when the original part is needed but lost.
     """
+    twins = {cond[KEY].pair: cond for cond in conds if role(cond) == "original"}
+    paired = {cond[KEY].pair for cond in conds if role(cond) == "filtered"}
     out = []
     for cond in conds:
-        mark = cond.get(KEY)
-        switch.roles.add(getattr(mark, "role", None))
-        if getattr(mark, "role", None) == "original" and mark.share > 0:
-            continue  # made anew from its filtered twin, which carries what other nodes added
-        if getattr(mark, "role", None) != "filtered":
+        switch.roles.add(role(cond))
+        if role(cond) == "original" and cond[KEY].pair in paired:
+            continue  # placed beside its filtered twin
+        if role(cond) != "filtered":
             out.append(cond)
             continue
+        mark = cond[KEY]
         count = switch.steps(mark)
         switch.filtered.append(count)
-        start, end = _range(cond, mark, sampling)
-        bare = {key: value for key, value in cond.items() if key not in PERCENT_KEYS}
         meet = _boundary(sigmas, count)
         if count > 0:
-            out.append({**bare, "timestep_start": start, "timestep_end": max(end, meet)})
+            out.append(_ranged(cond, sampling, mark, end_at_least=meet))
         if count < switch.total:
-            tensor, pooled = mark.original
-            original = {**bare, "cross_attn": tensor, KEY: dataclasses.replace(mark, role="original", original=None)}
-            if pooled is not None:
-                original["pooled_output"] = pooled
             below = float(torch.nextafter(torch.tensor(meet), torch.tensor(0.0)))
-            original |= {"uuid": uuid.uuid4(), "timestep_start": min(start, below), "timestep_end": end}
-            out.append(original)
+            twin = twins.get(mark.pair) or _original(cond, mark)
+            out.append(_ranged(twin, sampling, mark, start_at_most=below))
     return out
+
+
+def _original(cond: dict, mark: Mark) -> dict:
+    """The original prompt's cond with all that other nodes put on its filtered twin."""
+    if cond.get("cross_attn") is not mark.tensor:
+        raise SafreeError(
+            "the guarded conditioning was edited after SafreeConditioning (averaged or concatenated), so the original "
+            "prompt for the unfiltered steps is lost. Edit the text instead, or leave filtered_steps at -1."
+        )
+    tensor, pooled = mark.original
+    original = {**cond, "cross_attn": tensor, "uuid": uuid.uuid4()}
+    original[KEY] = dataclasses.replace(mark, role="original", tensor=tensor, original=None)
+    if pooled is not None:
+        original["pooled_output"] = pooled
+    return original
+
+
+def _ranged(cond: dict, sampling, mark: Mark, start_at_most: float = float("inf"), end_at_least: float = 0.0) -> dict:
+    """`cond` with its timestep range in sigmas, no longer in percent, cut to the given bounds."""
+    start, end = _range(cond, mark, sampling)
+    bare = {key: value for key, value in cond.items() if key not in PERCENT_KEYS}
+    return {**bare, "timestep_start": min(start, start_at_most), "timestep_end": max(end, end_at_least)}
 
 
 def _boundary(sigmas: torch.Tensor, count: int) -> float:
@@ -107,8 +125,8 @@ def _boundary(sigmas: torch.Tensor, count: int) -> float:
 def _range(cond: dict, mark: Mark, sampling) -> tuple[float, float]:
     """(start, end) in sigmas of the range that other nodes and scheduled encoding gave this cond."""
     start, end = cond.get("start_percent", 0.0), cond.get("end_percent", 1.0)
-    if (start, end) == (0.0, mark.share):  # ours, for stock samplers
-        end = 1.0
+    if (start, end) in timestep_ranges(mark.share):  # ours, for stock samplers
+        start, end = 0.0, 1.0
     start, end = max(start, cond.get("clip_start_percent", 0.0)), min(end, cond.get("clip_end_percent", 1.0))
     return float(sampling.percent_to_sigma(start)), float(sampling.percent_to_sigma(end)) if end < 1 else 0.0
 
@@ -132,5 +150,10 @@ def sample(switch: Switch, model, seed, steps, cfg, sampler_name, scheduler, pos
 def report(switch: Switch) -> dict:
     """What a run did, as plain data."""
     filtered = max(switch.filtered, default=0)
-    verdict = f"Filtered for {filtered} of {switch.total} steps." if filtered else "Not filtered: nothing was flagged."
+    if filtered:
+        verdict = f"Filtered for {filtered} of {switch.total} steps."
+    elif switch.roles & {"filtered", "original"}:
+        verdict = "Not filtered: words were flagged, but the filter was set to 0 steps."
+    else:
+        verdict = "Not filtered: nothing was flagged."
     return {"verdict": verdict, "version": 1, "steps": switch.total, "filtered_steps": switch.filtered}

@@ -15,13 +15,18 @@ PROBE = "a photo"
 LONGEST_PHRASE = 60  # tokens
 
 
-def build_subspace(clip, name: str, phrases: tuple[str, ...], strength: float = 1.0) -> ConceptSubspace:
-    """Encode `phrases` and the everyday words with every text encoder of `clip`; SafreeError for an unusable one."""
+def build_subspace(
+    clip, name: str, phrases: tuple[str, ...], strength: float = 1.0, retain: tuple[str, ...] = ()
+) -> ConceptSubspace:
+    """Encode `phrases` and the everyday words with every text encoder of `clip`; SafreeError for an unusable one.
+
+    retain: phrases that alignment detection leaves alone, though they share words or meaning with the concept.
+    """
     spaces = {}
     for encoder in encoders(clip):
         concepts = [encoder.row(_phrase_words(clip, encoder, phrase)) for phrase in phrases]
         *pooled, probe = encoder.pooled(clip, [*concepts, probe_row(clip, encoder)])
-        spaces[encoder.key] = _calibrate(clip, encoder, torch.stack(pooled), probe)
+        spaces[encoder.key] = _calibrate(clip, encoder, torch.stack(pooled), probe, retain)
     return ConceptSubspace(name, tuple(phrases), spaces, strength)
 
 
@@ -41,15 +46,25 @@ def probe_row(clip, encoder: Encoder) -> Row:
     return encoder.row(_phrase_words(clip, encoder, PROBE))
 
 
-def _calibrate(clip, encoder: Encoder, concepts: torch.Tensor, probe: torch.Tensor) -> EncoderSubspace:
+def _calibrate(clip, encoder: Encoder, concepts, probe, retain: tuple[str, ...]) -> EncoderSubspace:
     """The subspace with what everyday words do to the pooled embedding: their common part and their alignment."""
-    everyday_words = [_phrase_words(clip, encoder, phrase) for phrase in everyday.PHRASES]
-    rows = [encoder.row(words) for words in everyday_words]
-    masked = [encoder.row(words, set(range(1, len(words)))) for words in everyday_words]  # all but the article
-    p, p_masked = encoder.pooled(clip, rows + masked).chunk(2)
-    effect = p - p_masked
-    known = effect.norm(dim=-1) > 1e-3 * p.norm(dim=-1)  # a small vocabulary may not know every word
-    space = EncoderSubspace(concepts, span(effect[known], rank=COMMON_RANK), probe, (0.0, 0.0))
-    pairs = zip(p[known], p_masked[known], strict=True)
-    scores = torch.cat([detection.alignment(one, other[None], space) for one, other in pairs]).abs()
+    p, p_masked = _with_and_without(clip, encoder, everyday.PHRASES, kept=1)  # all but the article is masked
+    common = span(p - p_masked, rank=COMMON_RANK)
+    if retain:
+        kept, kept_masked = _with_and_without(clip, encoder, retain, kept=0)
+        common = span(torch.cat([common, torch.nn.functional.normalize(kept - kept_masked, dim=-1)]))
+    space = EncoderSubspace(concepts, common, probe, (0.0, 0.0))
+    scores = torch.cat([detection.alignment(a, b[None], space) for a, b in zip(p, p_masked, strict=True)]).abs()
     return dataclasses.replace(space, null=(scores.mean().item(), scores.std().item()))
+
+
+def _with_and_without(clip, encoder: Encoder, phrases: tuple[str, ...], kept: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pooled embeddings [n, D] of phrases, and of them with all but the first `kept` words masked.
+
+    Phrases whose words the encoder does not know at all (a small vocabulary) are left out.
+    """
+    words = [_phrase_words(clip, encoder, phrase) for phrase in phrases]
+    rows = [encoder.row(w) for w in words] + [encoder.row(w, set(range(kept, len(w)))) for w in words]
+    p, p_masked = encoder.pooled(clip, rows).chunk(2)
+    known = (p - p_masked).norm(dim=-1) > 1e-3 * p.norm(dim=-1)
+    return p[known], p_masked[known]

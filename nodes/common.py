@@ -13,6 +13,20 @@ CATEGORY = "SAFREE"
 ALIASES = ["nsfw", "safety", "safe", "unlearn", "concept erasure", "negative", "censor", "SAFREE"]
 ConceptSubspaces = io.Custom("CONCEPT_SUBSPACE")  # tuple[ConceptSubspace, ...]
 
+UNIT = io.Combo.Input(
+    "unit",
+    options=["share", "steps"],
+    tooltip="How the self-validated t' counts. share: as a share of this run's steps, right for any "
+    "length. steps: as that many steps, what the paper's 50-step code does.",
+)
+FILTERED_STEPS = io.Int.Input(
+    "filtered_steps",
+    default=-1,
+    min=-1,
+    max=10000,
+    tooltip="-1: as many steps as self-validation says. Otherwise exactly that many.",
+)
+
 
 @contextlib.contextmanager
 def naming(node: type[io.ComfyNode]):
@@ -21,6 +35,11 @@ def naming(node: type[io.ComfyNode]):
         yield
     except SafreeError as error:
         raise SafreeError(f"{node.define_schema().node_id}: {error}") from error
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a multiline widget that hold something."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def as_json(report: dict) -> str:

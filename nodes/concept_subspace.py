@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..host import compat, concept_sets
 from ..host.subspaces import build_subspace
 from ..safree import SafreeError
-from .common import ALIASES, CATEGORY, ConceptSubspaces, naming
+from .common import ALIASES, CATEGORY, ConceptSubspaces, lines, naming
 
 PHRASES_ONLY = "(phrases only)"
 
@@ -41,6 +41,13 @@ class ConceptSubspace(io.ComfyNode):
                     step=0.05,
                     tooltip="How far words that lean into this concept are steered away. 1 is the paper's; 0 is off.",
                 ),
+                io.String.Input(
+                    "retain",
+                    multiline=True,
+                    default="",
+                    optional=True,
+                    tooltip="Phrases to leave alone though close to the concept, one a line. Mode adaptive only.",
+                ),
                 ConceptSubspaces.Input(
                     "subspaces",
                     optional=True,
@@ -57,12 +64,13 @@ class ConceptSubspace(io.ComfyNode):
         return (concept_sets.FOLDER / f"{concept_set}.json").stat().st_mtime_ns
 
     @classmethod
-    def execute(cls, clip, concept_set, phrases, strength, subspaces=()) -> io.NodeOutput:
+    def execute(cls, clip, concept_set, phrases, strength, retain="", subspaces=()) -> io.NodeOutput:
         with naming(cls):
-            own = [line for line in phrases.splitlines() if line.strip()]
+            own = lines(phrases)
             shipped = () if concept_set == PHRASES_ONLY else concept_sets.get(concept_set).phrases
             if not own and not shipped:
                 raise SafreeError("there are no phrases. Choose a concept set or write one phrase a line.")
-            name = own[0].strip() if concept_set == PHRASES_ONLY else concept_set
-            built = build_subspace(clip, name, concept_sets.check_phrases([*shipped, *own]), strength)
+            name = own[0] if concept_set == PHRASES_ONLY else concept_set
+            wanted = concept_sets.check_phrases([*shipped, *own])
+            built = build_subspace(clip, name, wanted, strength, tuple(lines(retain)))
         return io.NodeOutput((*subspaces, built), ui={"safree_subspace": [built.summary()]})

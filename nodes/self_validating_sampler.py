@@ -5,7 +5,7 @@ from comfy_api.latest import io
 
 from ..host import compat
 from ..host.sampling import Switch, sample
-from .common import ALIASES, CATEGORY, as_json, naming
+from .common import ALIASES, CATEGORY, FILTERED_STEPS, UNIT, as_json, naming
 
 
 class SelfValidatingSampler(io.ComfyNode):
@@ -29,19 +29,8 @@ class SelfValidatingSampler(io.ComfyNode):
                 io.Conditioning.Input("negative", tooltip="Plain or guarded."),
                 io.Latent.Input("latent_image"),
                 io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01),
-                io.Combo.Input(
-                    "unit",
-                    options=["share", "steps"],
-                    tooltip="How the self-validated t' counts. share: as a share of this run's steps, right for any "
-                    "length. steps: as that many steps, what the paper's 50-step code does.",
-                ),
-                io.Int.Input(
-                    "filtered_steps",
-                    default=-1,
-                    min=-1,
-                    max=10000,
-                    tooltip="-1: as many steps as self-validation says. Otherwise exactly that many.",
-                ),
+                UNIT,
+                FILTERED_STEPS,
             ],
             outputs=[io.Latent.Output(display_name="latent"), io.String.Output(display_name="report")],
         )

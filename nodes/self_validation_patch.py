@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..host import compat
+from ..host.sampling import Switch, self_validating
+from ..safree import SafreeError
+from .common import ALIASES, CATEGORY, FILTERED_STEPS, UNIT, naming
+
+
+class SelfValidationPatch(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return compat.schema(
+            node_id="SelfValidationPatch",
+            display_name="SAFREE Self-Validation Patch",
+            category=CATEGORY,
+            description="SelfValidatingSampler for every other sampler and guider: a model that switches guarded "
+            "conditioning at the exact step (SamplerCustomAdvanced, BasicGuider, CFGGuider, DualCFGGuider, KSampler).",
+            search_aliases=ALIASES,
+            inputs=[io.Model.Input("model", tooltip="Any model."), UNIT, FILTERED_STEPS],
+            outputs=[io.Model.Output(display_name="model")],
+        )
+
+    @classmethod
+    def execute(cls, model, unit, filtered_steps) -> io.NodeOutput:
+        with naming(cls):
+            if model is None:
+                raise SafreeError("no MODEL is connected. Load one with a checkpoint or diffusion model loader.")
+            return io.NodeOutput(self_validating(model, Switch(unit, None if filtered_steps < 0 else filtered_steps)))
