@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .host import folders
 from .nodes.concept_subspace import ConceptSubspace
 from .nodes.reattention_patch import ReAttentionPatch
+from .nodes.safety_report_plot import SafetyReportPlot
 from .nodes.safree_conditioning import SafreeConditioning
 from .nodes.self_validating_sampler import SelfValidatingSampler
 from .nodes.self_validation_patch import SelfValidationPatch
@@ -21,6 +22,7 @@ NODES = [
     SelfValidationPatch,
     SaveConceptSubspace,
     LoadConceptSubspace,
+    SafetyReportPlot,
 ]
 
 folders.register()  # at import: older hosts do not call ComfyExtension.on_load

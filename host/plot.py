@@ -1,0 +1,99 @@
+"""Draw a report as a picture: what the editor panel shows, for SaveImage and headless runs."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from ..safree import SafreeError
+from .report import VERSION
+
+WIDTH, MARGIN, LINE = 768, 16, 24  # pixels
+MAX_WORDS = 600
+BACKGROUND, FIELD, TEXT, FAINT, HOT = (32, 32, 34), (46, 46, 50), (228, 228, 230), (150, 150, 156), (229, 72, 77)
+
+
+def parse(text: str) -> dict:
+    """The report in `text`, the JSON of SafreeConditioning or SelfValidatingSampler; SafreeError if it is neither."""
+    try:
+        report = json.loads(text)
+    except ValueError as error:
+        raise SafreeError(f"the report is not JSON ({error}). Connect the report output of a SAFREE node.") from error
+    if not isinstance(report, dict) or "verdict" not in report:
+        raise SafreeError("the text holds no verdict. Connect the report output of a SAFREE node.")
+    if report.get("version") != VERSION:
+        raise SafreeError(f"the report has version {report.get('version')!r}, not {VERSION}. Run the workflow again.")
+    return report
+
+
+def plot(report: dict) -> torch.Tensor:
+    """IMAGE [1, height, 768, 3] of one report, values in [0, 1]."""
+    height = _draw(ImageDraw.Draw(Image.new("RGB", (WIDTH, 1))), report)  # a dry run, only to measure
+    picture = Image.new("RGB", (WIDTH, height), BACKGROUND)
+    _draw(ImageDraw.Draw(picture), report)
+    return torch.from_numpy(np.array(picture, dtype=np.float32) / 255)[None]
+
+
+def _draw(draw: ImageDraw.ImageDraw, report: dict) -> int:
+    """Draw everything from the top; return the height used."""
+    y = _lines(draw, MARGIN, report["verdict"], TEXT, 17)
+    for encoder in dict.fromkeys(token["encoder"] for token in report.get("tokens", [])):
+        tokens = [token for token in report["tokens"] if token["encoder"] == encoder]
+        y = _lines(draw, y + 8, f"text encoder {encoder}", FAINT)
+        y = _heat_map(draw, y + 4, tokens)
+        for token in tokens:
+            if token["flagged"]:
+                score = f"score {token['score']:.2f}, threshold {token['threshold']:.2f}"
+                y = _lines(draw, y + 2, f"{token['text']}: {token['concept']}, {score}", FAINT)
+    if report.get("flagged"):
+        share = report["t_prime"]["share"]
+        y = _bar(draw, y + 8, share, f"t' {share:.0%} of the schedule")
+    for count in report.get("filtered_steps", []):
+        y = _bar(draw, y + 8, count / report["steps"], f"t' {count} of {report['steps']} steps")
+    return y + MARGIN
+
+
+def _lines(draw: ImageDraw.ImageDraw, y: int, text: str, colour: tuple, size: int = 14) -> int:
+    for line in textwrap.wrap(text, (WIDTH - 2 * MARGIN) * 2 // size) or [""]:
+        draw.text((MARGIN, y), line, fill=colour, font=ImageFont.load_default(size))
+        y += size + 6
+    return y
+
+
+def _heat_map(draw: ImageDraw.ImageDraw, y: int, tokens: list[dict]) -> int:
+    """The prompt's words, redder the closer to their threshold; the flagged ones outlined and struck through."""
+    font, x = ImageFont.load_default(15), MARGIN
+    for token in tokens[:MAX_WORDS]:
+        text = textwrap.shorten(token["text"], 60, placeholder="...") or token["text"][:60]
+        width = round(draw.textlength(text, font=font)) + 10
+        if x + width > WIDTH - MARGIN and x > MARGIN:
+            x, y = MARGIN, y + LINE + 4
+        box = (x, y, x + width, y + LINE)
+        draw.rounded_rectangle(box, 3, fill=_heat(token), outline=HOT if token["flagged"] else None)
+        draw.text((x + 5, y + 3), text, fill=TEXT, font=font)
+        if token["flagged"]:
+            draw.line((x + 4, y + 13, x + width - 4, y + 13), fill=TEXT)
+        x += width + 4
+    y += LINE + 4
+    rest = len(tokens) - MAX_WORDS
+    return _lines(draw, y, f"and {rest} more words", FAINT) if rest > 0 else y
+
+
+def _heat(token: dict) -> tuple[int, int, int]:
+    """Between the field's colour and half of the hot one, by score / threshold."""
+    heat = token["score"] / token["threshold"] if token["threshold"] > 0 else float(token["flagged"])
+    heat = min(max(heat, 0.0), 1.0) / 2
+    return tuple(round(cold + heat * (hot - cold)) for cold, hot in zip(FIELD, HOT, strict=True))
+
+
+def _bar(draw: ImageDraw.ImageDraw, y: int, share: float, label: str) -> int:
+    end = WIDTH - MARGIN - 220
+    draw.rounded_rectangle((MARGIN, y + 4, end, y + 14), 4, fill=FIELD)
+    if share > 0:
+        draw.rounded_rectangle((MARGIN, y + 4, MARGIN + round(share * (end - MARGIN)), y + 14), 4, fill=HOT)
+    draw.text((end + 12, y), label, fill=FAINT, font=ImageFont.load_default(14))
+    return y + LINE

@@ -1,0 +1,164 @@
+/** The panels' contents: a report in, DOM elements out. All text of a report is inserted as text, never as HTML. */
+
+const REPORT_VERSION = 1; // host/report.py
+const MAX_CELLS = 60; // steps drawn one by one up to here
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+const percent = (share) => `${Math.round(100 * share)} %`;
+
+export const plainMessage = (text) => make("p", "safree-message", text);
+
+/** `draw`, but a report that is damaged or of another version becomes a line that says so. */
+function readable(draw, version) {
+  return (report) => {
+    if (version && report?.version !== version) {
+      const found = report?.version === undefined ? "no version" : `version ${report.version}`;
+      return [plainMessage(`This report has ${found}, this panel reads version ${version}. Run the workflow again.`)];
+    }
+    try {
+      return draw(report);
+    } catch (error) {
+      console.warn("SAFREE: unreadable report", error);
+      return [plainMessage("This report cannot be read. Run the workflow again.")];
+    }
+  };
+}
+
+/** SafreeConditioning: the prompt's words coloured by score, the flagged ones marked, t' and a verdict. */
+export const tokenPanel = readable((report) => {
+  const parts = [verdict(report.verdict, report.flagged > 0)];
+  const encoders = [...new Set(report.tokens.map((token) => token.encoder))];
+  for (const encoder of encoders) {
+    const tokens = report.tokens.filter((token) => token.encoder === encoder);
+    parts.push(heatMap(tokens, encoders.length > 1 ? `Text encoder ${encoder}` : ""));
+  }
+  if (report.flagged) {
+    const share = report.t_prime.share;
+    parts.push(bar([share], `t' ${percent(share)}`, `Filter on for the first ${percent(share)} of the schedule`));
+  }
+  return parts;
+}, REPORT_VERSION);
+
+/** SelfValidatingSampler: which steps ran with the filtered prompt. */
+export const samplingPanel = readable((report) => {
+  const parts = [verdict(report.verdict, report.filtered_steps.some((count) => count > 0))];
+  for (const count of report.filtered_steps) {
+    const label = `t' ${count} of ${report.steps} steps`;
+    parts.push(bar([count / report.steps], label, `Filtered: ${label}`, report.steps));
+  }
+  return parts;
+}, REPORT_VERSION);
+
+/** ConceptSubspace: the phrases, and per text encoder rank and explained variance. */
+export const subspacePanel = readable((summary) => {
+  const chips = make("ul", "safree-words safree-chips");
+  chips.setAttribute("aria-label", `Phrases of ${summary.name}`);
+  chips.dataset.captureWheel = "true";
+  chips.append(...summary.phrases.map((phrase) => make("li", "safree-chip", phrase)));
+  const parts = [make("p", "safree-verdict", `${summary.name}: ${summary.phrases.length} phrases`), chips];
+  for (const [key, { rank, width, explained }] of Object.entries(summary.encoders)) {
+    const half = 1 + explained.findIndex((_, i) => explained.slice(0, i + 1).reduce((a, b) => a + b, 0) >= 0.9);
+    const label = `encoder ${key}: rank ${rank} of ${width}, 90 % in ${half}`;
+    parts.push(spectrum(explained, label));
+  }
+  return parts;
+});
+
+function verdict(text, alarming) {
+  const line = make("p", "safree-verdict", text);
+  line.setAttribute("role", "status");
+  line.classList.toggle("safree-alarming", alarming);
+  return line;
+}
+
+function describe({ text, flagged, score, threshold, concept }) {
+  const mark = flagged ? "flagged, " : "";
+  return `${text}: ${mark}score ${score.toFixed(2)}, threshold ${threshold.toFixed(2)}${concept && `, ${concept}`}`;
+}
+
+/** One tab stop for all words; arrow keys, Home and End move between them. */
+function heatMap(tokens, title) {
+  const box = make("div");
+  const words = make("div", "safree-words");
+  const detail = make("p", "safree-detail", tokens.length ? "Point at a word for its score." : "No words.");
+  words.setAttribute("role", "group");
+  words.setAttribute("aria-label", `${title || "Words of the prompt"}; arrow keys move`);
+  words.dataset.captureWheel = "true";
+  words.append(...tokens.map(wordButton));
+  const first = words.querySelector(".safree-flagged") ?? words.firstElementChild;
+  if (first) first.tabIndex = 0;
+
+  const buttonOf = (event) => event.target.closest(".safree-word");
+  const tell = (button) => button && (detail.textContent = button.getAttribute("aria-label"));
+  words.addEventListener("pointerover", (event) => tell(buttonOf(event)));
+  words.addEventListener("focusin", (event) => tell(buttonOf(event)));
+  words.addEventListener("keydown", (event) => {
+    const from = buttonOf(event);
+    const to = {
+      ArrowRight: from?.nextElementSibling,
+      ArrowDown: from?.nextElementSibling,
+      ArrowLeft: from?.previousElementSibling,
+      ArrowUp: from?.previousElementSibling,
+      Home: words.firstElementChild,
+      End: words.lastElementChild,
+    }[event.key];
+    if (!to) return;
+    event.preventDefault();
+    event.stopPropagation(); // not a shortcut of the canvas
+    from.tabIndex = -1;
+    to.tabIndex = 0;
+    to.focus();
+  });
+  if (title) box.append(make("p", "safree-detail", title));
+  box.append(words, detail);
+  return box;
+}
+
+function wordButton(token) {
+  const button = make("button", "safree-word", token.text);
+  const heat = token.threshold > 0 ? token.score / token.threshold : Number(token.flagged);
+  button.type = "button";
+  button.tabIndex = -1;
+  button.style.setProperty("--safree-heat", `${Math.round(100 * Math.min(Math.max(heat, 0), 1))}%`);
+  button.classList.toggle("safree-flagged", token.flagged);
+  button.setAttribute("aria-label", describe(token));
+  return button;
+}
+
+/** A horizontal bar filled for a share of the schedule; with `cells` up to MAX_CELLS, one cell a step. */
+function bar([share], label, spoken, cells = 0) {
+  const row = make("div", "safree-row");
+  const track = make("div", "safree-bar");
+  track.setAttribute("role", "img");
+  track.setAttribute("aria-label", spoken);
+  if (cells && cells <= MAX_CELLS) {
+    for (let i = 0; i < cells; i++) track.append(make("span", i < Math.round(share * cells) ? "safree-on" : ""));
+  } else {
+    const fill = make("span", "safree-on");
+    fill.style.flex = `0 0 ${100 * share}%`;
+    track.append(fill);
+  }
+  row.append(track, make("span", "safree-detail", label));
+  return row;
+}
+
+/** Explained variance of each direction as a column. */
+function spectrum(explained, label) {
+  const row = make("div", "safree-row");
+  const columns = make("div", "safree-spectrum");
+  columns.setAttribute("role", "img");
+  columns.setAttribute("aria-label", `Explained variance, ${explained.map(percent).join(", ")}`);
+  for (const share of explained.slice(0, MAX_CELLS)) {
+    const column = make("span");
+    column.style.height = `${Math.max(6, (100 * share) / Math.max(...explained))}%`;
+    columns.append(column);
+  }
+  row.append(columns, make("span", "safree-detail", label));
+  return row;
+}

@@ -1,0 +1,135 @@
+/**
+ * SAFREE panels: what the guard found and did, shown on the node that did it.
+ *
+ * Reports arrive with ComfyUI's own "executed" messages. The last one is kept in the node's properties, so that it
+ * travels with copies, saved and shared workflows; widgets_values stay those of the node's inputs.
+ */
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+import { plainMessage, samplingPanel, subspacePanel, tokenPanel } from "./panels.js";
+
+const PROPERTY = "safree"; // of node.properties: the last report
+const WIDGET = "safree_panel";
+
+/** Node class -> key of its ui output, and the function that draws it. */
+const PANELS = {
+  ConceptSubspace: ["safree_subspace", subspacePanel],
+  SafreeConditioning: ["safree_report", tokenPanel],
+  SelfValidatingSampler: ["safree_sampling", samplingPanel],
+};
+
+/** Panels of the nodes in any open graph. */
+const panels = new Set();
+/** Last report of each node of this session, by place: undo brings a node back as it was saved before the run. */
+const remembered = new Map();
+
+const place = (node) => `${node.graph?.id}/${node.id}`;
+
+class Panel {
+  constructor(node, draw) {
+    this.node = node;
+    this.draw = draw;
+    this.ran = true; // in the run that ended last
+    this.height = 0;
+    this.content = document.createElement("div");
+    this.element = document.createElement("div");
+    this.element.className = "safree-panel";
+    this.element.append(this.content);
+    this.widget = node.addDOMWidget(WIDGET, WIDGET, this.element, {
+      serialize: false, // not an input of the prompt
+      hideOnZoom: false,
+      getMinHeight: () => this.height,
+      getMaxHeight: () => this.height,
+      getValue: () => "",
+      setValue: () => {},
+    });
+    this.widget.serialize = false; // not in widgets_values
+    this.observer = new ResizeObserver(() => this.fit());
+    this.observer.observe(this.content);
+    this.show(null);
+  }
+
+  /** Make the node high enough for the panel; never smaller, the size is the user's. */
+  fit() {
+    const margins = 2 * (this.widget.margin ?? 10);
+    const height = this.content.offsetHeight + margins;
+    if (!this.content.offsetHeight || height === this.height) return;
+    this.height = height;
+    const [width, needed] = this.node.computeSize();
+    const [oldWidth, oldHeight] = this.node.size;
+    this.node.setSize([Math.max(oldWidth, width), Math.max(oldHeight, needed)]);
+    this.node.graph?.setDirtyCanvas(true, true);
+  }
+
+  show(report, remark = "") {
+    this.content.replaceChildren();
+    if (!report) {
+      this.content.append(plainMessage("Run the workflow to see what the guard finds."));
+      return;
+    }
+    if (remark) this.content.append(plainMessage(remark));
+    this.content.append(...this.draw(report));
+  }
+
+  executed(report) {
+    this.ran = true;
+    this.node.properties[PROPERTY] = report;
+    remembered.set(place(this.node), report);
+    this.show(report);
+  }
+
+  /** After the node's saved state was read: file, copy, undo. */
+  restore() {
+    const report = this.node.properties?.[PROPERTY] ?? remembered.get(place(this.node));
+    this.show(report, this.promptChanged(report) ? "The prompt was changed after this report." : "");
+  }
+
+  promptChanged(report) {
+    const text = this.node.widgets?.find((widget) => widget.name === "text");
+    const linked = this.node.inputs?.some((input) => input.name === "text" && input.link != null);
+    return Boolean(report && text && !linked && "prompt" in report && text.value !== report.prompt);
+  }
+
+  runEnded() {
+    const report = this.node.properties?.[PROPERTY];
+    if (!this.ran && report) this.show(report, "Not part of the last run: this report is an earlier one.");
+  }
+}
+
+function chain(node, name, action) {
+  const earlier = node[name];
+  node[name] = function (...args) {
+    const result = earlier?.apply(this, args);
+    action(...args);
+    return result;
+  };
+}
+
+app.registerExtension({
+  name: "safree.panels",
+
+  setup() {
+    const style = document.createElement("link");
+    style.rel = "stylesheet";
+    style.href = new URL("./safree.css", import.meta.url).href;
+    document.head.append(style);
+
+    api.addEventListener("execution_start", () => panels.forEach((panel) => (panel.ran = false)));
+    for (const end of ["execution_success", "execution_error", "execution_interrupted"]) {
+      api.addEventListener(end, () => panels.forEach((panel) => panel.runEnded()));
+    }
+  },
+
+  nodeCreated(node) {
+    const [key, draw] = PANELS[node.comfyClass] ?? [];
+    if (!key) return;
+    const panel = new Panel(node, draw);
+    panels.add(panel);
+    chain(node, "onExecuted", (output) => output?.[key]?.[0] && panel.executed(output[key][0]));
+    chain(node, "onConfigure", () => panel.restore());
+    chain(node, "onRemoved", () => {
+      panels.delete(panel);
+      panel.observer.disconnect();
+    });
+  },
+});
