@@ -65,7 +65,9 @@ class EncoderSubspace:
     @property
     def aligned_basis(self) -> torch.Tensor:
         """[r, D] orthonormal basis of span((I - P_common) C), used by alignment detection."""
-        return span(reject(self.concepts, self.common))
+        rest = reject(self.concepts, self.common)
+        meaningful = rest.norm(dim=-1) > RANK_TOLERANCE * self.concepts.norm(dim=-1)  # or span would amplify rounding
+        return span(rest[meaningful])
 
     @property
     def explained(self) -> list[float]:
@@ -144,7 +146,7 @@ def save(subspace: ConceptSubspace, path: Path, overwrite: bool = False) -> None
     os.close(handle)
     try:
         save_file(tensors, partial, metadata=header)
-        with open(partial, "rb") as written:
+        with open(partial, "r+b") as written:  # Windows syncs no file that is open for reading only
             os.fsync(written.fileno())
         os.replace(partial, path)
     finally:
@@ -160,10 +162,10 @@ def load(path: Path) -> ConceptSubspace:
             if header.get("format") != FORMAT:
                 raise SafreeError(f"subspace file {path.name!r} has format {header.get('format')!r}, not {FORMAT!r}.")
             null = json.loads(header["null"])
-            phrases = tuple(json.loads(header["phrases"]))
+            phrases = json.loads(header["phrases"])
             encoders = {
                 key: EncoderSubspace(
-                    *(file.get_tensor(f"{key}.{field}").float() for field in ("concepts", "common", "probe")),
+                    *(file.get_tensor(f"{key}.{field}") for field in ("concepts", "common", "probe")),
                     (float(mean), float(deviation)),
                 )
                 for key, (mean, deviation) in null.items()
@@ -171,23 +173,28 @@ def load(path: Path) -> ConceptSubspace:
             name = header["name"]
     except SafreeError:
         raise
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise SafreeError(f"subspace file {path.name!r} is damaged ({error}). Build and save it again.") from error
     _check_loaded(path.name, phrases, encoders)
-    return ConceptSubspace(name, phrases, encoders)
+    return ConceptSubspace(name, tuple(phrases), encoders)
 
 
-def _check_loaded(name: str, phrases: tuple, encoders: dict[str, EncoderSubspace]) -> None:
+def _check_loaded(name: str, phrases: object, encoders: dict[str, EncoderSubspace]) -> None:
     problem = None
-    if not encoders or not phrases or not all(isinstance(phrase, str) for phrase in phrases):
+    is_list = isinstance(phrases, list) and all(isinstance(phrase, str) for phrase in phrases)
+    if not encoders or not phrases or not is_list:
         problem = "it names no phrases or no encoders"
     for key, space in encoders.items():
-        if space.concepts.ndim != 2 or space.common.ndim != 2 or space.probe.ndim != 1:
+        if any(t.dtype != torch.float32 for t in (space.concepts, space.common, space.probe)):
+            problem = f"tensors of encoder {key!r} are not float32"
+        elif space.concepts.ndim != 2 or space.common.ndim != 2 or space.probe.ndim != 1:
             problem = f"tensors of encoder {key!r} have the wrong number of dimensions"
         elif not space.concepts.shape[1] == space.common.shape[1] == len(space.probe) > 0 or not len(space.concepts):
             problem = f"tensors of encoder {key!r} disagree in width"
         elif not all(torch.isfinite(t).all() for t in (space.concepts, space.common, space.probe)):
             problem = f"tensors of encoder {key!r} hold NaN or infinity"
+        elif not torch.allclose(space.common @ space.common.T, torch.eye(len(space.common)), atol=1e-3):
+            problem = f"the common directions of encoder {key!r} are not orthonormal"
         elif not all(map(torch.isfinite, torch.tensor(space.null))) or space.null[1] < 0:
             problem = f"the calibration of encoder {key!r} is not finite"
     if problem:
