@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..safree import detection
 from . import conditioning
-from .encoders import Encoder, Word
+from .encoders import Encoder
 from .report import Finding, note
+from .words import EMBEDDING, Spelling, Word
 
 ROUNDS = 4  # one flagged word can hide another of the same concept until it is gone
 WINDOW, STRIDE = 16, 12  # words looked at together; neighbouring windows share 4
@@ -13,14 +14,14 @@ WINDOW, STRIDE = 16, 12  # words looked at together; neighbouring windows share 
 
 def steer(clip, found, tokens, base, subspaces, settings):
     """Alignment detection in every encoder, then the prompt again without the flagged words (context re-encoding)."""
-    findings, flagged = [], {}
+    findings, flagged, spellings = [], [], {}
     for encoder in found:
         words = encoder.words(tokens[encoder.key])
         noted = _align(clip, encoder, words, subspaces, settings.threshold)
         findings += noted
-        for key, finding in zip(_occurrences(words), noted, strict=True):
-            flagged[key] = max(flagged.get(key, 0.0), finding.strength)
-    levels = sorted(set(flagged.values()) - {0.0}, reverse=True)
+        spellings[encoder.key] = Spelling(words)
+        flagged += [(encoder.key, i, finding.strength) for i, finding in enumerate(noted) if finding.strength]
+    levels = sorted({strength for *_, strength in flagged}, reverse=True)
     if not levels:
         return findings, None, 0.0
 
@@ -28,9 +29,9 @@ def steer(clip, found, tokens, base, subspaces, settings):
         """The prompt without the words that any encoder flagged with strength `least` or more."""
         cleaned = dict(tokens)
         for encoder in found:
-            words = encoder.words(tokens[encoder.key])
-            chosen = [w for key, w in zip(_occurrences(words), words, strict=True) if flagged.get(key, 0.0) >= least]
-            cleaned[encoder.key] = encoder.neutralise(tokens[encoder.key], chosen)
+            spelling = spellings[encoder.key]
+            places = [spelling.find(spellings[key], i) for key, i, strength in flagged if strength >= least]
+            cleaned[encoder.key] = encoder.neutralise(tokens[encoder.key], set().union(*places))
         return clip.encode_from_tokens_scheduled(cleaned)
 
     weighted = [
@@ -38,16 +39,6 @@ def steer(clip, found, tokens, base, subspaces, settings):
         for level, below in zip(levels, [*levels[1:], 0.0], strict=True)
     ]
     return findings, conditioning.blend([*weighted, (1 - settings.strength * levels[0], base)]), 1.0
-
-
-def _occurrences(words: list[Word]) -> list[tuple[str, int]]:
-    """(text, how many times it stood before) of each word: names it across encoders that split texts differently."""
-    seen: dict[str, int] = {}
-    out = []
-    for text in (word.text.lower() for word in words):
-        seen[text] = seen.get(text, -1) + 1
-        out.append((text, seen[text]))
-    return out
 
 
 def _align(clip, encoder: Encoder, words: list[Word], subspaces, threshold: float) -> list[Finding]:
@@ -102,9 +93,10 @@ def _scores(clip, encoder: Encoder, words, groups, flagged, subspaces, threshold
 
 def _equal_words(words: list[Word]) -> list[tuple[int, ...]]:
     """Numbers of the words that are equal: masked together, so that none hides the others."""
-    equal: dict[str, list[int]] = {}
+    equal: dict[object, list[int]] = {}
     for i, word in enumerate(words):
-        equal.setdefault(word.text.lower(), []).append(i)
+        key = word.text.lower() if word.text != EMBEDDING else tuple(float(v.sum()) for v in word.tokens)
+        equal.setdefault(key, []).append(i)
     return [tuple(group) for group in equal.values()]
 
 

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import numbers
+from collections.abc import Iterable
 
 import torch
+from comfy.sd1_clip import SDClipModel
 
 from ..safree import SafreeError
-from . import families
+from . import compat, families
+from .words import EMBEDDING, Place, Word, split
 
-EMBEDDING = "[embedding]"  # stands for the text of a textual-inversion embedding
 ROWS = 16  # variants encoded at once: bounds the memory of long prompts
-LONGEST_WORD = 32  # tokens; text without spaces is cut into words of this length
 
 Token = tuple  # (id or embedding tensor, weight), as ComfyUI's tokenizers make them
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Word:
-    """One word of a prompt: its tokens (ids or embedding tensors) and where they stand in the chunks of one encoder."""
-
-    text: str
-    tokens: tuple
-    places: tuple[tuple[int, int], ...]  # (chunk, position)
-
-
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One input of a text encoder: its tokens, and the real ones among them, tokens[first:end]."""
+    """One input of a text encoder: its tokens, and the user's among them, tokens[first:end]."""
 
     tokens: list
     first: int
@@ -36,82 +29,74 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
+class Frame:
+    """Token ids around the user's words: the start and end tokens, or a chat template, and a system prompt."""
+
+    head: tuple[int, ...] = ()
+    system: tuple[int, ...] = ()
+    tail: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Encoder:
     """One text encoder inside a CLIP. `model` is ComfyUI's SDClipModel, `tokenizer` its SDTokenizer."""
 
     key: str
-    model: object
+    model: SDClipModel
     tokenizer: object
     kind: families.EncoderKind
+    frame: Frame
+    neutral: int
+
+    @property
+    def width(self) -> int:
+        """D of the token embeddings that this encoder takes."""
+        return self.model.transformer.get_input_embeddings().weight.shape[1]
 
     def bounds(self, chunk: list[Token]) -> tuple[int, int]:
-        """(first, end): the real tokens of `chunk` are chunk[first:end]; a closing end token stands at `end`.
+        """(first, end): the user's tokens of `chunk` are chunk[first:end]; a closing end token stands at `end`.
 
-        Counted from the back, because a prompt may spell out the end token to hide what follows it.
+        The end is counted from the back, because a prompt may spell out the end token to hide what follows it.
         """
-        first = 0 if self.tokenizer.start_token is None else 1
-        pad, stop = self.tokenizer.pad_token, self.tokenizer.end_token
-
-        def is_id(token: Token, wanted: int) -> bool:
-            return isinstance(token[0], numbers.Integral) and token[0] == wanted
-
-        end = len(chunk)
-        while end > first and is_id(chunk[end - 1], pad):
+        ids = [token[0] for token in chunk]
+        first, end = _shared(ids, self.frame.head + self.frame.system), len(ids)
+        while end > first and _same(ids[end - 1], self.tokenizer.pad_token):
             end -= 1
-        if stop is not None and stop != pad and end > first and is_id(chunk[end - 1], stop):
-            end -= 1
-        return first, end
+        return first, end - _shared(reversed(ids[first:end]), reversed(self.frame.tail))
 
     def words(self, chunks: list[list[Token]]) -> list[Word]:
-        """The words of a tokenized prompt in order. Pieces of one word, and vectors of one embedding, stay together."""
-        words, text, tokens, places = [], "", [], []
-
-        def close():
-            nonlocal text
-            if tokens:
-                words.append(Word(text, tuple(tokens), tuple(places)))
-            text = ""
-            tokens.clear()
-            places.clear()
-
+        """The user's words of a tokenized prompt, in order."""
+        tokens = []
         for c, chunk in enumerate(chunks):
             first, end = self.bounds(chunk)
-            for position in range(first, end):
-                token = chunk[position][0]
-                is_text = isinstance(token, numbers.Integral)
-                piece = self.tokenizer.inv_vocab.get(int(token), "") if is_text else EMBEDDING
-                starts = is_text and self.kind.word_start and piece.startswith(self.kind.word_start)
-                if starts or is_text == (text == EMBEDDING) or len(tokens) == LONGEST_WORD:
-                    close()
-                ends = is_text and self.kind.word_end and piece.endswith(self.kind.word_end)
-                piece = piece.removesuffix(self.kind.word_end) if ends else piece
-                piece = piece.removeprefix(self.kind.word_start) if starts else piece
-                text = text + piece if is_text else EMBEDDING
-                tokens.append(token)
-                places.append((c, position))
-                if ends:
-                    close()
-        close()
-        return words
+            tokens += [(chunk[i][0], self.spell(chunk[i][0]), (c, i)) for i in range(first, end)]
+        return split(tokens)
 
-    def neutralise(self, chunks: list[list[Token]], words: list[Word]) -> list[list[Token]]:
-        """`chunks` with every token of `words` replaced by the neutral token at weight 1."""
+    def spell(self, token) -> bytes | None:
+        """UTF-8 of a token id, None for an embedding."""
+        if not isinstance(token, numbers.Integral):
+            return None
+        return self.kind.spell(self.tokenizer.inv_vocab.get(int(token), ""))
+
+    def neutralise(self, chunks: list[list[Token]], places: Iterable[Place]) -> list[list[Token]]:
+        """`chunks` with the tokens at `places` replaced by the neutral token at weight 1."""
         out = [list(chunk) for chunk in chunks]
-        for word in words:
-            for chunk, position in word.places:
-                out[chunk][position] = (self.kind.neutral, 1.0, *out[chunk][position][2:])
+        for chunk, position in places:
+            out[chunk][position] = (self.neutral, 1.0, *out[chunk][position][2:])
         return out
 
     def row(self, words: list[Word], masked: set[int] | frozenset = frozenset()) -> Row:
-        """`words` as a prompt of their own, those numbered in `masked` replaced by neutral tokens."""
-        start, stop = self.tokenizer.start_token, self.tokenizer.end_token
-        tokens = [] if start is None else [start]
+        """`words` as a prompt of their own, those numbered in `masked` replaced by neutral tokens.
+
+        In a chat template its head comes first, without which a causal encoder's first words turn into outliers.
+        """
+        tokens = list(self.frame.head)
         first = len(tokens)
         for i, word in enumerate(words):
-            tokens += [self.kind.neutral] * len(word.tokens) if i in masked else word.tokens
+            tokens += [self.neutral] * len(word.tokens) if i in masked else word.tokens
         end = len(tokens)
-        if stop is not None:
-            tokens.append(stop)
+        if self.tokenizer.end_token is not None:
+            tokens.append(self.tokenizer.end_token)
         if self.tokenizer.pad_to_max_length:
             tokens += [self.tokenizer.pad_token] * (self.tokenizer.max_length - len(tokens))
         return Row(tokens, first, end)
@@ -128,6 +113,11 @@ class Encoder:
         prepare(clip)
         batches = [rows[i : i + ROWS] for i in range(0, len(rows), ROWS)]
         states = torch.cat([self.model.encode([row.tokens for row in b])[0].float().cpu() for b in batches])
+        if states.ndim != 3:
+            raise SafreeError(
+                f"text encoder {self.key!r} of this CLIP returns the states of several layers, shape "
+                f"{tuple(states.shape)}, which is not supported (HiDream). The guard cannot be applied to this model."
+            )
         if not torch.isfinite(states).all():
             raise SafreeError(
                 f"text encoder {self.key!r} returned NaN or infinity. Load it in another precision (for example start "
@@ -160,6 +150,15 @@ def _identity(token):
     return int(token) if isinstance(token, numbers.Integral) else id(token)
 
 
+def _same(token, wanted: int | None) -> bool:
+    return isinstance(token, numbers.Integral) and token == wanted
+
+
+def _shared(ids: Iterable, others: Iterable) -> int:
+    """How many tokens two sequences have in common at their beginning."""
+    return sum(1 for _ in itertools.takewhile(lambda pair: _same(*pair), zip(ids, others, strict=False)))
+
+
 def prepare(clip) -> None:
     """Put the clip's weights and layer choice in place, as CLIP.encode_from_tokens does."""
     clip.cond_stage_model.reset_clip_options()
@@ -168,24 +167,69 @@ def prepare(clip) -> None:
     clip.load_model()
 
 
-def encoders(clip) -> list[Encoder]:
-    """The text encoders of `clip`; SafreeError for one that this pack does not know."""
+def encoders(clip, text: str = "") -> list[Encoder]:
+    """The text encoders of `clip`, as they read the prompt `text`; SafreeError for one that this pack does not know."""
     if clip is None:
         raise SafreeError("no CLIP is connected, or the checkpoint holds no text encoder. Load one with a CLIP loader.")
-    keys = list(clip.tokenize(""))
-    unknown = [key for key in keys if key not in families.ENCODERS]
-    if unknown:
+    parts = {
+        name.removeprefix("clip_"): (model, getattr(clip.tokenizer, name, None))
+        for name, model in clip.cond_stage_model.named_children()
+        if isinstance(model, SDClipModel)
+    }
+    for key, (_, tokenizer) in parts.items():
+        if key not in families.ENCODERS or tokenizer is None:
+            raise SafreeError(
+                f"text encoder {key!r} is not supported, so the guard cannot be applied. Supported: "
+                f"{', '.join(families.ENCODERS)}."
+            )
+    if not parts:
         raise SafreeError(
-            f"text encoder {unknown[0]!r} is not supported, so the guard cannot be applied. Supported: "
-            f"{', '.join(families.ENCODERS)}."
+            f"the CLIP's model is a {type(clip.cond_stage_model).__name__} without a text encoder that ComfyUI itself "
+            "made, so the guard cannot be applied. Load it with ComfyUI's own CLIP loader."
         )
-    return [Encoder(key, *_parts(clip, key), families.ENCODERS[key]) for key in keys]
+    return [_encoder(clip, key, *parts[key], text) for key in parts]
 
 
-def _parts(clip, key: str) -> tuple[object, object]:
-    names = [f"clip_{key}", key]
-    for name in names:
-        model, tokenizer = getattr(clip.cond_stage_model, name, None), getattr(clip.tokenizer, name, None)
-        if model is not None and tokenizer is not None:
-            return model, tokenizer
-    raise SafreeError(f"text encoder {key!r} of this CLIP has neither attribute {' nor '.join(names)}: unknown layout.")
+def _encoder(clip, key: str, model: SDClipModel, tokenizer, text: str) -> Encoder:
+    kind = families.ENCODERS[key]
+    neutral = next((token for token, piece in tokenizer.inv_vocab.items() if piece == kind.neutral), None)
+    if neutral is None:
+        raise SafreeError(
+            f"the tokenizer of text encoder {key!r} has no token {kind.neutral!r}, so it is another kind."
+        )
+    if kind.template:
+        return Encoder(key, model, tokenizer, kind, _template(clip, key, text), neutral)
+    start, stop = tokenizer.start_token, tokenizer.end_token
+    frame = Frame(
+        head=() if start is None else (start,),
+        tail=() if stop in (None, tokenizer.pad_token) else (stop,),
+    )
+    return Encoder(key, model, tokenizer, kind, frame, neutral)
+
+
+def _template(clip, key: str, text: str) -> Frame:
+    """What ComfyUI puts around a prompt, found by comparing two short prompts, and the host's system prompt in it."""
+
+    def around(before: str) -> tuple[tuple, tuple]:
+        one, other = ([token[0] for token in clip.tokenize(before + letter)[key][0]] for letter in ("a", "b"))
+        head, tail = _shared(one, other), _shared(reversed(one), reversed(other))
+        return tuple(one[:head]), tuple(one[len(one) - tail :])
+
+    head, tail = around("")
+    system = next((prompt for prompt in compat.system_prompts() if text.startswith(prompt)), "")
+    return Frame(head, around(system)[0][len(head) :] if system else (), tail)
+
+
+def check_embeddings(found: list[Encoder], tokens: dict[str, list]) -> None:
+    """SafreeError if the prompt holds a textual-inversion embedding that fits no encoder; ComfyUI would drop it."""
+    widths = {}
+    for encoder in found:
+        used = (token[0] for chunk in tokens[encoder.key] for token in chunk)
+        widths[encoder.key] = {token.shape[-1] for token in used if torch.is_tensor(token)}
+    if any(widths.values()) and not any(widths[e.key] == {e.width} for e in found):
+        wrong = "/".join(str(width) for width in sorted(set().union(*widths.values())))
+        fitting = ", ".join(f"{encoder.width} ({encoder.key!r})" for encoder in found)
+        raise SafreeError(
+            f"a textual-inversion {EMBEDDING} of the prompt is {wrong} wide, the text encoders of this CLIP take "
+            f"{fitting}. Use an embedding made for this model, or take it out of the prompt."
+        )

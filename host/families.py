@@ -1,29 +1,68 @@
-"""What each text encoder and each model family supports, in one table each."""
+"""What each text encoder and each model family needs, in one table each."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+
+from . import words
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderKind:
     """How to read one kind of text encoder.
 
-    neutral:  token id that stands for 'no word here'; never the end or the padding id of a causal encoder
-    pooling:  'end', the state at the end token (causal encoders), or 'mean' over the real tokens
-    word_end: piece mark that ends a word, e.g. '</w>'; empty where words are marked at their start
-    word_start: piece mark that starts a word, e.g. the sentencepiece underscore
+    neutral: token that stands for 'no word here'; never the end token, nor a padding token that ends the attention
+        mask, as it does in encoders without an end token
+    pooling: 'end', the state at the end token (causal encoders), or 'mean' over the user's words
+    spell: UTF-8 of a token of the vocabulary, spaces included
+    template: whether ComfyUI wraps the prompt in a chat template
     """
 
-    neutral: int
+    neutral: str
     pooling: str
-    word_end: str = ""
-    word_start: str = ""
+    spell: Callable[[str], bytes]
+    template: bool = False
 
 
-CLIP = EncoderKind(neutral=0, pooling="end", word_end="</w>")  # id 0 is '!', the paper's choice
+CLIP = EncoderKind("!", "end", words.byte_level)  # id 0, the paper's choice
+T5 = EncoderKind("<pad>", "mean", words.sentencepiece)  # id 0 as well
+LLM = EncoderKind("!", "mean", words.byte_level, template=True)
+GEMMA = EncoderKind("!", "mean", words.sentencepiece, template=True)
 
-ENCODERS = {"l": CLIP}
+ENCODERS = {
+    "l": CLIP,
+    "g": CLIP,
+    "h": CLIP,
+    "t5xxl": T5,
+    "umt5xxl": T5,
+    "llama": LLM,
+    "qwen25_7b": LLM,
+    "qwen3_4b": LLM,
+    "gemma2_2b": GEMMA,
+}
 
-# Families whose CONDITIONING the modes `paper` and `reference` can edit: {encoder keys: width of each slice in order}.
-SLICES = {("l",): {"l": slice(0, 768)}}
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """Where an encoder's token states stand in CONDITIONING: from `column` on, its tokens first or last."""
+
+    column: int = 0
+    last: bool = False
+
+
+# Layouts of CONDITIONING for the modes that edit it in place (`paper`, `reference`), by ComfyUI's class of text model.
+# An encoder that is not in its family's layout reaches the pooled output only, which these modes leave as it is.
+SLOTS: dict[str, dict[str, Slot]] = {
+    "SDXLClipModel": {"l": Slot(), "g": Slot(768)},
+    "SD3ClipModel": {"l": Slot(), "g": Slot(768), "t5xxl": Slot(last=True)},
+    "FluxClipModel": {"t5xxl": Slot()},
+    "HunyuanVideoClipModel": {"llama": Slot(last=True)},  # cut at the head of the chat template, as Qwen-Image's is
+    "SD1ClipModel": {key: Slot(last=True) for key in ENCODERS},  # every text model with one encoder
+}
+
+
+def slots(text_model: object) -> dict[str, Slot]:
+    """The layout of CONDITIONING made by ComfyUI's `text_model`; empty where the modes cannot edit it."""
+    names = [kind.__name__ for kind in type(text_model).__mro__]
+    return next((SLOTS[name] for name in names if name in SLOTS), {})

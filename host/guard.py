@@ -6,7 +6,7 @@ from ..safree import SafreeError, validation
 from ..safree.subspace import ConceptSubspace
 from . import adaptive, conditioning, projective
 from .concept_sets import MODES
-from .encoders import encoders
+from .encoders import check_embeddings, encoders
 from .report import Settings, report
 from .subspaces import probe_row
 
@@ -24,8 +24,9 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
         raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
     if text and not text.strip():
         raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
-    found = encoders(clip)  # also the check that this clip is supported
+    found = encoders(clip, text)  # also the check that this clip is supported
     tokens = clip.tokenize(text)
+    check_embeddings(found, tokens)
     base = clip.encode_from_tokens_scheduled(tokens)
     active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
     if not active:

@@ -7,48 +7,37 @@ import torch
 from ..safree import SafreeError, detection, projection, validation
 from ..safree.subspace import span
 from . import families
-from .encoders import EMBEDDING, Encoder, Word
+from .encoders import Encoder
 from .report import Finding, note
+from .words import EMBEDDING
 
 
 def steer(clip, found, tokens, base, subspaces, settings):
-    """Modes `paper` and `reference`: flag single tokens by distance, replace each by its projection."""
-    keys = tuple(encoder.key for encoder in found)
-    if keys not in families.SLICES:
+    """Modes `paper` and `reference`: flag single tokens by distance, replace each by its projection.
+
+    Encoders that reach only the pooled output are left out; the pooled output itself stays as it is.
+    """
+    slots = families.slots(clip.cond_stage_model)
+    steered_encoders = [encoder for encoder in found if encoder.key in slots]
+    if not steered_encoders:
         raise SafreeError(
-            f"mode {settings.mode!r} is defined for {', '.join('+'.join(k) for k in families.SLICES)}; this CLIP has "
-            f"{'+'.join(keys)}. Choose mode 'adaptive'."
+            f"mode {settings.mode!r} knows no layout of the conditioning that {type(clip.cond_stage_model).__name__} "
+            f"makes of {'+'.join(encoder.key for encoder in found)}. Choose mode 'adaptive'."
         )
-    limit = settings.threshold or detection.ALPHA
     findings, edits, original, steered = [], [], [], []
-    for encoder in found:
-        chunks, offset = tokens[encoder.key], 0
-        for c, chunk in enumerate(chunks):
+    for encoder in steered_encoders:
+        chunks, slot = tokens[encoder.key], slots[encoder.key]
+        offset = base[0][0].shape[1] - sum(map(len, chunks)) if slot.last else 0
+        for chunk in chunks:
             first, end = encoder.bounds(chunk)
             if end > first:
-                singles = [Word(_piece(encoder, chunk[i][0]), (chunk[i][0],), ((c, i),)) for i in range(first, end)]
-                variants = [encoder.neutralise(chunks, [word])[c] for word in singles]
-                masked = encoder.pooled(clip, [encoder.chunk_row(variant) for variant in variants])
-                row = encoder.chunk_row(chunk)
-                states = encoder.states(clip, [row])
-                p = encoder.pool(states, [row])[0]
-                inputs = span(masked)
-                result = states[0, first:end].clone()
-                noted = [Finding(encoder.key, word.text) for word in singles]
-                for subspace in subspaces:
-                    basis = subspace[encoder.key].basis
-                    ratios = detection.distance_ratio(p, masked, basis)
-                    for finding, ratio in zip(noted, ratios.tolist(), strict=True):
-                        note(finding, subspace, ratio, limit)
-                    hit = ratios > limit
-                    away = projection.steer(result[hit], basis, inputs, settings.mode)
-                    strength = settings.strength * subspace.strength
-                    result[hit] = away if strength == 1 else torch.lerp(result[hit], away, strength)
+                noted, states, result = _steer_chunk(clip, encoder, chunk, subspaces, settings)
                 findings += noted
-                original.append(states[0, first:end])
+                original.append(states)
                 steered.append(result)
+                columns = slice(slot.column, slot.column + states.shape[-1])
                 rows = [i for i, finding in enumerate(noted) if finding.strength]
-                edits += [(offset + first + i, families.SLICES[keys][encoder.key], result[i]) for i in rows]
+                edits += [(offset + first + i, columns, result[i]) for i in rows]
             offset += len(chunk)
     if not edits:
         return findings, None, 0.0
@@ -59,7 +48,28 @@ def steer(clip, found, tokens, base, subspaces, settings):
     return findings, filtered, validation.difference(torch.cat(original), torch.cat(steered))
 
 
+def _steer_chunk(clip, encoder: Encoder, chunk, subspaces, settings):
+    """(findings, states [T, D], steered states [T, D]) of the user's tokens in one chunk of an encoder's prompt."""
+    row = encoder.chunk_row(chunk)
+    variants = [encoder.neutralise([chunk], [(0, i)])[0] for i in range(row.first, row.end)]
+    masked = encoder.pooled(clip, [encoder.chunk_row(variant) for variant in variants])
+    states = encoder.states(clip, [row])
+    p, states = encoder.pool(states, [row])[0], states[0, row.first : row.end]
+    limit = settings.threshold or detection.ALPHA
+    inputs, result = span(masked), states.clone()
+    findings = [Finding(encoder.key, _piece(encoder, token)) for token in row.tokens[row.first : row.end]]
+    for subspace in subspaces:
+        basis = subspace[encoder.key].basis
+        ratios = detection.distance_ratio(p, masked, basis)
+        for finding, ratio in zip(findings, ratios.tolist(), strict=True):
+            note(finding, subspace, ratio, limit)
+        hit = ratios > limit
+        away = projection.steer(result[hit], basis, inputs, settings.mode)
+        strength = settings.strength * subspace.strength
+        result[hit] = away if strength == 1 else torch.lerp(result[hit], away, strength)
+    return findings, states, result
+
+
 def _piece(encoder: Encoder, token) -> str:
-    if torch.is_tensor(token):
-        return EMBEDDING
-    return encoder.tokenizer.inv_vocab.get(int(token), "?").replace("</w>", "")
+    piece = encoder.spell(token)
+    return EMBEDDING if piece is None else piece.decode("utf-8", "replace").strip()

@@ -9,7 +9,8 @@ import torch
 from ..safree import SafreeError, detection
 from ..safree.subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace, span
 from . import everyday
-from .encoders import Encoder, Row, Word, encoders
+from .encoders import Encoder, Row, encoders
+from .words import Word
 
 PROBE = "a photo"
 LONGEST_PHRASE = 60  # tokens

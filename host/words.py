@@ -1,0 +1,138 @@
+"""The words of a tokenized prompt, alike for every kind of tokenizer, and where one text stands in each of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import unicodedata
+
+EMBEDDING = "[embedding]"  # stands for the text of a textual-inversion embedding
+LONGEST_WORD = 32  # tokens; text without spaces is cut into words of this length
+UNSPACED = 0x2E80  # from here on scripts write no spaces (Chinese, Japanese) and emoji follow: a word a token
+PART = "\ufffd"  # how a token reads that holds only a part of a character
+SHORT = 3  # letters; a shorter text may stand inside many words by chance
+
+Place = tuple[int, int]  # (chunk, position) of a token
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Word:
+    """One word of a prompt: its tokens (ids or embedding tensors), what they spell, and where they stand."""
+
+    text: str
+    tokens: tuple
+    pieces: tuple[bytes, ...]  # UTF-8 of each token, spaces included; of an embedding empty
+    places: tuple[Place, ...]
+
+
+def byte_level(piece: str) -> bytes:
+    """UTF-8 of a token of a byte-level BPE vocabulary (CLIP, Llama, Qwen); CLIP ends a word by '</w>'."""
+    text = piece.removesuffix("</w>")
+    data = bytes(_BYTES[c] for c in text) if _BYTES.keys() >= set(text) else text.encode()
+    return data + b" " * (text != piece)
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The 256 printable characters that GPT-2's vocabulary, and those made like it, write bytes with."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
+_BYTES = _byte_alphabet()
+
+
+def sentencepiece(piece: str) -> bytes:
+    """UTF-8 of a sentencepiece token (T5, Gemma): '\u2581' is a space, '<0x0A>' a byte."""
+    if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
+        return bytes([int(piece[3:5], 16)])
+    return piece.replace("\u2581", " ").encode()
+
+
+def split(tokens: list[tuple[object, bytes | None, Place]]) -> list[Word]:
+    """Words of (token, UTF-8 or None for an embedding vector, place) in order, split as CLIP's tokenizer splits text.
+
+    Pieces of one word, and vectors of one embedding, stay together; punctuation is a word of its own. White space
+    alone is no word.
+    """
+    groups: list[list] = []
+    for token in tokens:
+        if not (groups and len(groups[-1]) < LONGEST_WORD and _joins(groups[-1], token[1])):
+            groups.append([])
+        groups[-1].append(token)
+    words = []
+    for group in groups:
+        ids, pieces, places = zip(*group, strict=True)
+        text = EMBEDDING if pieces[0] is None else _read(pieces).strip()
+        if text:
+            words.append(Word(text, ids, tuple(piece or b"" for piece in pieces), places))
+    return words
+
+
+def _joins(group: list, piece: bytes | None) -> bool:
+    """Whether a token that spells `piece` goes on with the word that `group` has begun."""
+    if piece is None or group[-1][1] is None:
+        return piece is None and group[-1][1] is None
+    before, after = _read([g[1] for g in group]), _read([piece])
+    if not before.strip() or not after:
+        return True
+    if before[-1].isspace() or after[0].isspace():
+        return False
+    if PART in (before[-1], after[0]):
+        return True
+    return _script(before[-1]) == _script(after[0]) != "unspaced"
+
+
+def _read(pieces) -> str:
+    return b"".join(pieces).decode("utf-8", "replace")
+
+
+def _script(char: str) -> str:
+    if ord(char) >= UNSPACED:
+        return "unspaced"
+    return "letter" if char.isalnum() or unicodedata.combining(char) else "mark"
+
+
+class Spelling:
+    """The letters of a prompt as one encoder reads it, without spaces and case, each with the tokens that spell it."""
+
+    def __init__(self, words: list[Word]):
+        letters: list[str] = []
+        self.places: list[set[Place]] = []  # of each letter
+        self.ranges: list[tuple[int, int]] = []  # of each word
+        for word in words:
+            start = len(self.places)
+            for letter, places in _letters(word):
+                letters.append(letter)
+                self.places.append(places)
+            self.ranges.append((start, len(self.places)))
+        self.text = "".join(letters)
+
+    def find(self, other: Spelling, word: int) -> set[Place]:
+        """Places here of word number `word` of `other`, the same prompt read by another encoder.
+
+        Where the two read the prompt differently (unknown characters, embeddings of one of them only), every
+        occurrence of the word's text counts: rather too much than too little.
+        """
+        start, end = other.ranges[word]
+        if self.text == other.text:
+            return set().union(*self.places[start:end])
+        wanted, found, at = other.text[start:end], set(), -1
+        while (at := self.text.find(wanted, at + 1)) >= 0:
+            if len(wanted) >= SHORT or (at, at + len(wanted)) in self.ranges:
+                found.update(*self.places[at : at + len(wanted)])
+        return found
+
+
+def _letters(word: Word):
+    """(letter, places of its tokens) of a word, after NFKC and case folding; an embedding counts as one letter."""
+    if word.text == EMBEDDING:
+        yield "\ue000", set(word.places)
+        return
+    places = [place for piece, place in zip(word.pieces, word.places, strict=True) for _ in piece]  # of each byte
+    at = 0
+    for char in b"".join(word.pieces).decode("utf-8", "surrogateescape"):
+        size = len(char.encode("utf-8", "surrogateescape"))
+        for letter in unicodedata.normalize("NFKC", char).casefold():
+            if not letter.isspace():
+                yield letter, set(places[at : at + size])
+        at += size
