@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from safree import SafreeError
 from safree.subspace import ConceptSubspace, EncoderSubspace, project, reject, span
 
