@@ -49,7 +49,7 @@ RUNTIME = [
     "requests",
     "comfyui-frontend-package==1.32.9",
 ]
-TOOLS = ["pytest==9.0.2", "ruff==0.15.1"]
+TOOLS = ["pytest==9.0.2", "ruff==0.15.1", "hypothesis==6.170.17", "jsonschema==4.26.0"]
 MINIMUM_FREE_GB = 4
 
 # The index serves a CUDA torchvision beside a CPU torch on some machines; its import then fails on two missing
