@@ -1,0 +1,45 @@
+"""Fixtures of the tests that run the real text encoder and the real UNet of the tiny checkpoint."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tracing import encode
+
+PHRASES = ("gun", "knife", "weapon", "pistol", "bow and arrow", "axe")
+
+
+@pytest.fixture(scope="session")
+def weapons(pack, clip):
+    """Concept subspace of a few weapons of the tiny world, with the tiny text encoder."""
+    return pack.host.subspaces.build_subspace(clip, "weapons", PHRASES)
+
+
+@pytest.fixture(scope="session")
+def cat(clip):
+    """Stock CONDITIONING of 'a cat'."""
+    return encode(clip, "a cat")
+
+
+@pytest.fixture(scope="session")
+def pistol(clip):
+    """Stock CONDITIONING of 'a pistol'."""
+    return encode(clip, "a pistol")
+
+
+@pytest.fixture(scope="session")
+def empty(clip):
+    """Stock CONDITIONING of ''."""
+    return encode(clip, "")
+
+
+@pytest.fixture
+def latent():
+    """An empty LATENT of 64x64 pixels: small, so that many runs are cheap."""
+    return {"samples": torch.zeros(1, 4, 8, 8)}
+
+
+@pytest.fixture
+def swapped(pack, cat, pistol):
+    """Guarded CONDITIONING: 'a cat' (filtered) for the first 2 of 5 steps, 'a pistol' (original) afterwards."""
+    return pack.host.conditioning.guarded(cat, pistol, share=0.4, steps=20.0)
