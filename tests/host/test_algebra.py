@@ -40,7 +40,7 @@ def roles(pack, comfy_nodes, model, positive, negative, filtered=FILTERED):
     clone, seen = recording(pack, model)
     switch = pack.host.sampling.Switch("share", filtered)
     patched = pack.host.sampling.self_validating(clone, switch)
-    latent = {"samples": torch.zeros(1, 4, 16, 16)}
+    latent = {"samples": torch.zeros(1, 4, 8, 8)}
     (out,) = comfy_nodes.common_ksampler(patched, 1, STEPS, 4.0, "euler", "normal", positive, negative, latent)
     assert torch.isfinite(out["samples"]).all()
     return seen
@@ -50,11 +50,11 @@ SWITCHED = [["filtered"], ["filtered"], ["original"], ["original"]]
 
 
 def apply(name, comfy_nodes, conditioning, other):
-    mask = torch.zeros(1, 128, 128)
-    mask[:, :64] = 1
+    mask = torch.zeros(1, 64, 64)
+    mask[:, :32] = 1
     nodes = comfy_nodes.NODE_CLASS_MAPPINGS
     if name == "SetArea":
-        return nodes["ConditioningSetArea"]().append(conditioning, 64, 128, 0, 0, 1.0)[0]
+        return nodes["ConditioningSetArea"]().append(conditioning, 32, 64, 0, 0, 1.0)[0]
     if name == "SetAreaPercentage":
         return nodes["ConditioningSetAreaPercentage"]().append(conditioning, 0.5, 1.0, 0.0, 0.0, 1.0)[0]
     if name == "SetMask":
