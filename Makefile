@@ -1,0 +1,30 @@
+# Needs make and Python 3.11 or newer. The first target sets up the rest in .comfy/ (see scripts/setup_host.py).
+#   make demo    guarded and unguarded pictures side by side, in output/demo/
+#   make test    style, then every test
+# COMFYUI_PATH=<checkout> [COMFYUI_PYTHON=<its interpreter>] use an existing ComfyUI instead of the pinned one.
+
+PYTHON ?= python3
+HOST_PYTHON = $(or $(COMFYUI_PYTHON),.comfy/venv/bin/python)
+TESTS ?= tests
+
+.PHONY: demo test lint setup clean
+
+demo:
+	@$(PYTHON) scripts/setup_host.py
+	@$(HOST_PYTHON) scripts/demo.py
+
+# -P: without it `import nodes` would find this pack's folder before ComfyUI's module.
+test: lint
+	@$(HOST_PYTHON) -P -m pytest $(TESTS)
+
+lint: setup
+	@$(HOST_PYTHON) -m ruff check .
+	@$(HOST_PYTHON) -m ruff format --check .
+
+setup:
+	@$(PYTHON) scripts/setup_host.py --tools
+
+clean:
+	rm -rf .comfy output
+
+test lint: export PYTHONPATH := $(CURDIR)/.comfy/tools$(if $(PYTHONPATH),:$(PYTHONPATH))
