@@ -41,6 +41,7 @@ class _Run:
 
     guider: object
     reference_of: dict  # uuid of a filtered cond -> uuid of its reference
+    branch_of: dict  # uuid of a filtered cond -> 'positive', 'negative', ...
 
     def reference(self, filtered: uuid.UUID) -> dict:
         wanted = self.reference_of[filtered]
@@ -72,6 +73,10 @@ def patch(model, settings: Settings):
         finally:
             guider.model_options.get("transformer_options", {}).pop(WRAPPER, None)
 
+    def sampler_sample(executor, guider, *args, **kwargs):
+        _tell_copies_apart(guider)
+        return executor(guider, *args, **kwargs)
+
     def diffusion_model(executor, x, timesteps, context, y, control, transformer_options, **kwargs):
         run = transformer_options.get(WRAPPER)
         chunks = transformer_options.get("uuids", [])
@@ -89,14 +94,15 @@ def patch(model, settings: Settings):
 
     wrappers = comfy.patcher_extension.WrappersMP
     patched.add_wrapper_with_key(wrappers.OUTER_SAMPLE, WRAPPER, outer_sample)
+    patched.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, WRAPPER, sampler_sample)
     patched.add_wrapper_with_key(wrappers.DIFFUSION_MODEL, WRAPPER, diffusion_model)
     return patched
 
 
 def _add_references(guider) -> None:
     """Put the original prompt of every filtered cond beside the run's conds, for the host to prepare like them."""
-    references, reference_of, roles = [], {}, set()
-    for cond in (cond for conds in guider.conds.values() for cond in conds):
+    references, reference_of, branch_of, roles = [], {}, {}, set()
+    for branch, cond in ((branch, cond) for branch, conds in guider.conds.items() for cond in conds):
         roles.add(role(cond))
         if role(cond) != "filtered":
             continue
@@ -104,13 +110,23 @@ def _add_references(guider) -> None:
         reference = {**cond, "cross_attn": tensor, "uuid": uuid.uuid4(), KEY: Mark("reference")}
         if pooled is not None:
             reference["pooled_output"] = pooled
-        reference_of[cond["uuid"]] = reference["uuid"]
+        reference_of[cond["uuid"]], branch_of[cond["uuid"]] = reference["uuid"], branch
         references.append(reference)
     if roles <= {None}:
         logging.warning("SAFREE: re-attention not active, no guarded conditioning reached this sampler.")
     if references:
         guider.conds = {**guider.conds, REFERENCES: references}
-        guider.model_options["transformer_options"][WRAPPER] = _Run(guider, reference_of)
+        guider.model_options["transformer_options"][WRAPPER] = _Run(guider, reference_of, branch_of)
+
+
+def _tell_copies_apart(guider) -> None:
+    """New uuids for what the host made of a filtered cond with an area in other branches: a copy, uuid included."""
+    run = guider.model_options["transformer_options"].get(WRAPPER)
+    for branch, conds in guider.conds.items() if run else ():
+        copied = [run.branch_of.get(cond["uuid"], branch) != branch for cond in conds]
+        guider.conds[branch] = [
+            {**cond, "uuid": uuid.uuid4()} if is_copy else cond for cond, is_copy in zip(conds, copied, strict=True)
+        ]
 
 
 def _rows(chunks: list[int], size: int) -> list[int]:
@@ -155,7 +171,7 @@ def _encode(executor, stages, references, rows, x, timesteps, context, y, contro
             options,
             **{name: select(value) for name, value in kwargs.items()},
         )
-    stages.control = list(control.get("output", [])) if control else []
+    stages.control = own.get("output", []) if own else []  # the encoder half takes none of these
     return skips
 
 
@@ -183,7 +199,7 @@ class _Stages:
                 return h, skip
             original = skips[source].to(skip.dtype)
             if block < len(self.control) and self.control[-1 - block] is not None:
-                original = original + self.control[-1 - block][rows].to(original)  # the host has added it to `skip`
+                original = original + self.control[-1 - block].to(original)  # the host has added it to `skip`
             scale = self.scales[self.entry[block]]
             skip = skip.index_copy(
                 0, torch.tensor(rows, device=skip.device), re_attend(skip[rows], original, scale, self.settings.radius)

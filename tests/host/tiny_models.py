@@ -30,7 +30,9 @@ from comfy.text_encoders import (
     z_image,
 )
 
-CLIP = {"num_hidden_layers": 3, "intermediate_size": 64}  # three, so that there is a penultimate one
+# Three layers, so that there is a penultimate one.
+CLIP = {"num_hidden_layers": 3, "hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 64}
+CLIP_L = {**CLIP, "hidden_size": 768, "num_attention_heads": 12}  # as wide as the real one, where others stand beside
 T5 = {"num_layers": 2, "d_ff": 64, "d_kv": 16, "num_heads": 4}
 LLM = {"num_hidden_layers": 4, "hidden_size": 64, "intermediate_size": 64}
 SMALL_CONFIGS = {
@@ -101,11 +103,29 @@ def randomise(module: torch.nn.Module) -> None:
                 parameter.fill_(0.0 if name.endswith("bias") else 1.0)
                 continue
             rows = parameter.flatten(1)
-            block = torch.randn(min(BLOCK, len(rows)), rows.shape[1], generator=generator)
-            if not name.endswith(("shared.weight", "embed_tokens.weight", "token_embedding.weight")):
-                block *= rows.shape[1] ** -0.5
+            block = torch.randn(min(BLOCK, len(rows)), rows.shape[1], generator=generator) * rows.shape[1] ** -0.5
             for start in range(0, len(rows), BLOCK):
                 rows[start : start + BLOCK] = block[: len(rows) - start]
+
+
+def plant_words(encoder) -> None:
+    """Make a random text encoder read a prompt as the bag of its words, as a trained one does to first order.
+
+    Words have long embeddings, tokens that stand for no word (start, end, padding, the guard's neutral one) none;
+    positions and feed-forward layers hardly count, and attention gathers them evenly at the end token, or nowhere where
+    the pooled embedding is the mean of the words anyway.
+    """
+    with torch.no_grad():
+        table = encoder.model.transformer.get_input_embeddings().weight
+        table *= table.shape[1] ** 0.5
+        tokenizer = encoder.tokenizer
+        table[[t for t in (tokenizer.start_token, tokenizer.end_token, tokenizer.pad_token) if t is not None]] = 0
+        table[encoder.neutral] = 0
+        quiet = ("position_embedding.weight", "fc2.weight", ".wo.weight", "down_proj.weight")
+        quiet += ("q_proj.weight",) if encoder.kind.pooling == "end" else (".o.weight", "o_proj.weight")
+        for name, parameter in encoder.model.named_parameters():
+            if name.endswith(quiet):
+                parameter *= 1e-3
 
 
 def sentencepiece_model(special: dict[str, int]) -> torch.Tensor:
@@ -156,7 +176,7 @@ FLUX = {
     "image_model": "flux",
     "in_channels": 16,
     "out_channels": 16,
-    "vec_in_dim": 768,
+    "vec_in_dim": 128,
     "context_in_dim": 64,
     "hidden_size": 128,
     "mlp_ratio": 2.0,
@@ -191,29 +211,30 @@ FAMILIES = {
         lambda: (comfy.sd1_clip.SD1ClipModel, comfy.sd1_clip.SD1Tokenizer),
         ("l",),
         supported.SD15,
-        {**UNET, "context_dim": 768, "use_linear_in_transformer": False, "num_heads": 2, "num_head_channels": -1},
+        {**UNET, "context_dim": 128, "use_linear_in_transformer": False, "num_heads": 2, "num_head_channels": -1},
         (1, 4, 8, 8),
     ),
     "SD2.x": Family(
         lambda: (sd2_clip.SD2ClipModel, sd2_clip.SD2Tokenizer),
         ("h",),
         supported.SD20,
-        {**UNET, "context_dim": 1024},
+        {**UNET, "context_dim": 128},
         (1, 4, 8, 8),
     ),
     "SDXL": Family(
         lambda: (comfy.sdxl_clip.SDXLClipModel, comfy.sdxl_clip.SDXLTokenizer),
         ("l", "g"),
         supported.SDXL,
-        {**UNET, "context_dim": 2048, "adm_in_channels": 2816, "num_classes": "sequential"},
+        {**UNET, "context_dim": 896, "adm_in_channels": 128 + 6 * 256, "num_classes": "sequential"},
         (1, 4, 8, 8),
         pooled=True,
+        text_config={"clip_l_model_config": CLIP_L},
     ),
     "SDXL refiner": Family(
         lambda: (comfy.sdxl_clip.SDXLRefinerClipModel, comfy.sdxl_clip.SDXLTokenizer),
         ("g",),
         supported.SDXLRefiner,
-        {**UNET, "context_dim": 1280, "adm_in_channels": 2560, "num_classes": "sequential"},
+        {**UNET, "context_dim": 128, "adm_in_channels": 128 + 5 * 256, "num_classes": "sequential"},
         (1, 4, 8, 8),
         pooled=True,
     ),
@@ -227,7 +248,7 @@ FAMILIES = {
             "out_channels": 16,
             "depth": 1,
             "input_size": None,
-            "adm_in_channels": 2048,
+            "adm_in_channels": 896,
             "context_embedder_config": {
                 "target": "torch.nn.Linear",
                 "params": {"in_features": 4096, "out_features": 64},
@@ -238,7 +259,10 @@ FAMILIES = {
         },
         (1, 16, 8, 8),
         pooled=True,
-        text_config={"t5xxl_model_config": {**T5, "d_model": 4096}},  # as wide as the padded CLIP states
+        text_config={
+            "clip_l_model_config": CLIP_L,
+            "t5xxl_model_config": {**T5, "d_model": 4096},  # as wide as the padded CLIP states
+        },
     ),
     "Flux": Family(
         lambda: (flux.flux_clip(), flux.FluxTokenizer),
@@ -292,7 +316,15 @@ FAMILIES = {
         lambda: (z_image.te(), z_image.ZImageTokenizer),
         ("qwen3_4b",),
         supported.ZImage,
-        {**LUMINA, "z_image_modulation": True, "time_scale": 1000.0, "pad_tokens_multiple": 32},
+        {
+            **LUMINA,
+            "dim": 288,
+            "n_heads": 3,
+            "n_kv_heads": 3,
+            "z_image_modulation": True,
+            "time_scale": 1000.0,
+            "pad_tokens_multiple": 32,
+        },
         (1, 16, 8, 8),
     ),
     "Wan 2.1": Family(
@@ -334,7 +366,7 @@ FAMILIES = {
             "in_channels": 16,
             "out_channels": 16,
             "patch_size": [1, 2, 2],
-            "vec_in_dim": 768,
+            "vec_in_dim": 128,
             "context_in_dim": 64,
             "hidden_size": 128,
             "mlp_ratio": 2.0,
