@@ -171,27 +171,28 @@ def encoders(clip, text: str = "") -> list[Encoder]:
     """The text encoders of `clip`, as they read the prompt `text`; SafreeError for one that this pack does not know."""
     if clip is None:
         raise SafreeError("no CLIP is connected, or the checkpoint holds no text encoder. Load one with a CLIP loader.")
-    parts = {
-        name.removeprefix("clip_"): (model, getattr(clip.tokenizer, name, None))
-        for name, model in clip.cond_stage_model.named_children()
-        if isinstance(model, SDClipModel)
-    }
-    for key, (_, tokenizer) in parts.items():
-        if key not in families.ENCODERS or tokenizer is None:
+    children = clip.cond_stage_model.named_children()
+    models = {name.removeprefix("clip_"): model for name, model in children if isinstance(model, SDClipModel)}
+    for key in models:
+        if key not in families.ENCODERS or _tokenizer(clip, key) is None:
             raise SafreeError(
                 f"text encoder {key!r} is not supported, so the guard cannot be applied. Supported: "
                 f"{', '.join(families.ENCODERS)}."
             )
-    if not parts:
+    if not models:
         raise SafreeError(
             f"the CLIP's model is a {type(clip.cond_stage_model).__name__} without a text encoder that ComfyUI itself "
             "made, so the guard cannot be applied. Load it with ComfyUI's own CLIP loader."
         )
-    return [_encoder(clip, key, *parts[key], text) for key in parts]
+    return [_encoder(clip, key, model, text) for key, model in models.items()]
 
 
-def _encoder(clip, key: str, model: SDClipModel, tokenizer, text: str) -> Encoder:
-    kind = families.ENCODERS[key]
+def _tokenizer(clip, key: str):
+    return getattr(clip.tokenizer, f"clip_{key}", None) or getattr(clip.tokenizer, key, None)
+
+
+def _encoder(clip, key: str, model: SDClipModel, text: str) -> Encoder:
+    kind, tokenizer = families.ENCODERS[key], _tokenizer(clip, key)
     neutral = next((token for token, piece in tokenizer.inv_vocab.items() if piece == kind.neutral), None)
     if neutral is None:
         raise SafreeError(

@@ -41,7 +41,8 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
         return conditioning.mark(base, conditioning.Mark("clear")), report(text, subspaces, settings, findings)
     steps = _validated_steps(settings, beta)
     share = validation.share(steps)
-    done = report(text, subspaces, settings, findings, share, steps)
+    notes = [] if method is adaptive else projective.left_out(clip, found, base)
+    done = report(text, subspaces, settings, findings, share, steps, notes)
     return conditioning.guarded(filtered, base, share, steps), done
 
 

@@ -84,9 +84,9 @@ def _heat_map(draw: ImageDraw.ImageDraw, y: int, tokens: list[dict]) -> int:
 
 
 def _heat(token: dict) -> tuple[int, int, int]:
-    """Between the field's colour and half of the hot one, by score / threshold."""
-    heat = token["score"] / token["threshold"] if token["threshold"] > 0 else float(token["flagged"])
-    heat = min(max(heat, 0.0), 1.0) / 2
+    """A shade of the hot colour: faint and growing up to the threshold, strong where flagged."""
+    ratio = token["score"] / token["threshold"] if token["threshold"] > 0 else 0.0
+    heat = 0.8 if token["flagged"] else 0.35 * min(max(ratio, 0.0), 1.0) ** 2
     return tuple(round(cold + heat * (hot - cold)) for cold, hot in zip(FIELD, HOT, strict=True))
 
 

@@ -48,6 +48,15 @@ def steer(clip, found, tokens, base, subspaces, settings):
     return findings, filtered, validation.difference(torch.cat(original), torch.cat(steered))
 
 
+def left_out(clip, found: list[Encoder], base) -> list[str]:
+    """What these modes do not reach, in words, for the report."""
+    if not any(options.get("pooled_output") is not None for _, options in base):
+        return []
+    only = [encoder.key for encoder in found if encoder.key not in families.slots(clip.cond_stage_model)]
+    feeding = f", which is all that encoder {only[0]!r} feeds" if only else ""
+    return [f"The pooled output is still that of the whole prompt{feeding}. Mode 'adaptive' cleans it too."]
+
+
 def _steer_chunk(clip, encoder: Encoder, chunk, subspaces, settings):
     """(findings, states [T, D], steered states [T, D]) of the user's tokens in one chunk of an encoder's prompt."""
     row = encoder.chunk_row(chunk)

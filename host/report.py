@@ -39,9 +39,18 @@ def note(finding: Finding, subspace: ConceptSubspace, score: float, limit: float
 
 
 def report(
-    text: str, subspaces, settings: Settings, findings: list[Finding] = (), share: float = 0.0, steps: float = 0.0
+    text: str,
+    subspaces,
+    settings: Settings,
+    findings: list[Finding] = (),
+    share: float = 0.0,
+    steps: float = 0.0,
+    notes: list[str] = (),
 ) -> dict:
-    """The token report of one prompt; share and steps are t', of the schedule and of the paper's 50 steps."""
+    """The token report of one prompt; share and steps are t', of the schedule and of the paper's 50 steps.
+
+    notes: what the guard could not do.
+    """
     flagged = [finding for finding in findings if finding.strength]
     words = list(dict.fromkeys(finding.text for finding in flagged))
     concepts = {f.concept: 0 for f in sorted(flagged, key=lambda f: f.threshold - f.score)}
@@ -74,4 +83,5 @@ def report(
             for finding in findings
         ],
         "subspaces": [subspace.summary() for subspace in subspaces],
+        "notes": list(notes),
     }

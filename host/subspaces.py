@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 
 import torch
 
@@ -32,7 +33,7 @@ def build_subspace(
 
 
 def _phrase_words(clip, encoder: Encoder, phrase: str) -> list[Word]:
-    words = encoder.words(clip.tokenize(phrase)[encoder.key])
+    words = encoder.words(clip.tokenize(encoder.kind.before + phrase)[encoder.key])
     if not words:
         raise SafreeError(f"concept phrase {phrase!r} holds no word that encoder {encoder.key!r} knows. Reword it.")
     length = sum(len(word.tokens) for word in words)
@@ -55,8 +56,10 @@ def _calibrate(clip, encoder: Encoder, concepts, probe, retain: tuple[str, ...])
         kept, kept_masked = _with_and_without(clip, encoder, retain, kept=0)
         common = span(torch.cat([common, torch.nn.functional.normalize(kept - kept_masked, dim=-1)]))
     space = EncoderSubspace(concepts, common, probe, (0.0, 0.0))
-    scores = torch.cat([detection.alignment(a, b[None], space) for a, b in zip(p, p_masked, strict=True)]).abs()
-    return dataclasses.replace(space, null=(scores.mean().item(), scores.std().item()))
+    scores = [detection.alignment(a, b[None], space).abs().item() for a, b in zip(p, p_masked, strict=True)]
+    if not scores:  # a tokenizer that runs words together tells no everyday word apart
+        return space
+    return dataclasses.replace(space, null=(statistics.mean(scores), statistics.pstdev(scores)))
 
 
 def _with_and_without(clip, encoder: Encoder, phrases: tuple[str, ...], kept: int) -> tuple[torch.Tensor, torch.Tensor]:

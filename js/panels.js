@@ -122,10 +122,11 @@ function heatMap(tokens, title) {
 
 function wordButton(token) {
   const button = make("button", "safree-word", token.text);
-  const heat = token.threshold > 0 ? token.score / token.threshold : Number(token.flagged);
+  const ratio = token.threshold > 0 ? Math.min(Math.max(token.score / token.threshold, 0), 1) : 0;
+  const heat = token.flagged ? 0.8 : 0.35 * ratio ** 2; // as host/plot.py
   button.type = "button";
   button.tabIndex = -1;
-  button.style.setProperty("--safree-heat", `${Math.round(100 * Math.min(Math.max(heat, 0), 1))}%`);
+  button.style.setProperty("--safree-heat", `${Math.round(100 * heat)}%`);
   button.classList.toggle("safree-flagged", token.flagged);
   button.setAttribute("aria-label", describe(token));
   return button;

@@ -6,13 +6,11 @@ import pytest
 import torch
 from tracing import encode
 
-PHRASES = ("gun", "knife", "weapon", "pistol", "bow and arrow", "axe")
-
 
 @pytest.fixture(scope="session")
 def weapons(pack, clip):
-    """Concept subspace of a few weapons of the tiny world, with the tiny text encoder."""
-    return pack.host.subspaces.build_subspace(clip, "weapons", PHRASES)
+    """Concept subspace of the shipped set `weapons`, with the tiny text encoder."""
+    return pack.host.subspaces.build_subspace(clip, "weapons", pack.host.concept_sets.get("weapons").phrases)
 
 
 @pytest.fixture(scope="session")

@@ -1,50 +1,42 @@
 """Small random models of ComfyUI's own classes, one for each family: a CLIP and a diffusion model.
 
-Text models keep the vocabulary and, where the conditioning's layout depends on it, the width of the real ones, with
-few and narrow layers. Import only after ComfyUI has been started (fixture `comfy_nodes`).
+Text models keep their vocabulary, and their width where the layout of the conditioning depends on it; layers are few
+and narrow. ComfyUI is imported on use, after the fixture `comfy_nodes` has started it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import inspect
 import io
 from collections.abc import Callable
 
-import comfy.model_management
-import comfy.sd
-import comfy.sd1_clip
-import comfy.sdxl_clip
-import comfy.supported_models as supported
 import torch
-from comfy.model_patcher import ModelPatcher
-from comfy.text_encoders import (
-    flux,
-    hunyuan_video,
-    lt,
-    lumina2,
-    pixart_t5,
-    qwen_image,
-    sd2_clip,
-    sd3_clip,
-    wan,
-    z_image,
-)
 
+WIDTH = 256  # of the small CLIP text models
 # Three layers, so that there is a penultimate one.
-CLIP = {"num_hidden_layers": 3, "hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 64}
-CLIP_L = {**CLIP, "hidden_size": 768, "num_attention_heads": 12}  # as wide as the real one, where others stand beside
-T5 = {"num_layers": 2, "d_ff": 64, "d_kv": 16, "num_heads": 4}
-LLM = {"num_hidden_layers": 4, "hidden_size": 64, "intermediate_size": 64}
+CLIP = {"num_hidden_layers": 3, "hidden_size": WIDTH, "num_attention_heads": 4, "intermediate_size": 64}
+CLIP_L = {**CLIP, "hidden_size": 768, "num_attention_heads": 12}  # the real width: CLIP-G stands beside it
+T5 = {"num_layers": 2, "d_ff": 64, "d_kv": 16, "num_heads": 4, "d_model": 64}
+LLM = {
+    "num_hidden_layers": 4,
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
 SMALL_CONFIGS = {
-    "clip_l_model_config": CLIP,
-    "clip_g_model_config": CLIP,
-    "clip_h_model_config": CLIP,
-    "t5xxl_model_config": {**T5, "d_model": 64},
-    "umt5xxl_model_config": {**T5, "d_model": 64, "vocab_size": 400},
-    "llama_model_config": {**LLM, "num_attention_heads": 2, "num_key_value_heads": 1},
-    "qwen25_7b_model_config": {**LLM, "num_attention_heads": 2, "num_key_value_heads": 1},
-    "qwen3_4b_model_config": {**LLM, "num_attention_heads": 2, "num_key_value_heads": 1},
-    "gemma2_2b_model_config": {**LLM, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 400},
+    "clip_l": CLIP,
+    "clip_g": CLIP,
+    "clip_h": CLIP,
+    "t5xxl": T5,
+    "t5base": T5,
+    "umt5xxl": {**T5, "vocab_size": 400},
+    "llama": LLM,
+    "qwen25_7b": LLM,
+    "qwen3_4b": LLM,
+    "gemma2_2b": {**LLM, "vocab_size": 400},
 }
 BLOCK = 4099  # rows of random numbers that large tables repeat
 
@@ -56,80 +48,8 @@ You are an assistant designed to generate superior images with the superior degr
 textual prompts or user prompts. <Prompt Start> high-quality highest"""
 
 
-@dataclasses.dataclass(frozen=True)
-class Family:
-    """How to build one family, and what to expect of it.
-
-    keys: its text encoders in order;  latent: shape of an empty latent;  pooled: whether the model reads a pooled
-    output
-    """
-
-    text_model: Callable[[], tuple]  # (text model class, tokenizer class)
-    keys: tuple[str, ...]
-    diffusion: Callable
-    unet_config: dict
-    latent: tuple[int, ...]
-    pooled: bool = False
-    text_config: dict = dataclasses.field(default_factory=dict)
-    tokenizer_data: Callable[[], dict] = dict
-
-    def clip(self):
-        """A CLIP made by ComfyUI's own loader class, with random weights."""
-        text_model, tokenizer = self.text_model()
-        target = comfy.supported_models_base.ClipTarget(tokenizer, text_model)
-        options = {name: dict(config) for name, config in {**SMALL_CONFIGS, **self.text_config}.items()}
-        clip = comfy.sd.CLIP(target, tokenizer_data=self.tokenizer_data(), model_options=options)
-        randomise(clip.cond_stage_model)
-        return clip
-
-    def model(self) -> ModelPatcher:
-        """A MODEL with random weights."""
-        config = self.diffusion(dict(self.unet_config))
-        config.set_inference_dtype(torch.float32, None)
-        model = config.get_model({}, "")
-        randomise(model.diffusion_model)
-        cpu = torch.device("cpu")
-        return ModelPatcher(model, load_device=cpu, offload_device=cpu)
-
-
-def randomise(module: torch.nn.Module) -> None:
-    """Random weights that keep the scale of the features; a vision tower is left out, nothing runs it."""
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if ".visual." in name:
-                continue
-            if parameter.ndim < 2:
-                parameter.fill_(0.0 if name.endswith("bias") else 1.0)
-                continue
-            rows = parameter.flatten(1)
-            block = torch.randn(min(BLOCK, len(rows)), rows.shape[1], generator=generator) * rows.shape[1] ** -0.5
-            for start in range(0, len(rows), BLOCK):
-                rows[start : start + BLOCK] = block[: len(rows) - start]
-
-
-def plant_words(encoder) -> None:
-    """Make a random text encoder read a prompt as the bag of its words, as a trained one does to first order.
-
-    Words have long embeddings, tokens that stand for no word (start, end, padding, the guard's neutral one) none;
-    positions and feed-forward layers hardly count, and attention gathers them evenly at the end token, or nowhere where
-    the pooled embedding is the mean of the words anyway.
-    """
-    with torch.no_grad():
-        table = encoder.model.transformer.get_input_embeddings().weight
-        table *= table.shape[1] ** 0.5
-        tokenizer = encoder.tokenizer
-        table[[t for t in (tokenizer.start_token, tokenizer.end_token, tokenizer.pad_token) if t is not None]] = 0
-        table[encoder.neutral] = 0
-        quiet = ("position_embedding.weight", "fc2.weight", ".wo.weight", "down_proj.weight")
-        quiet += ("q_proj.weight",) if encoder.kind.pooling == "end" else (".o.weight", "o_proj.weight")
-        for name, parameter in encoder.model.named_parameters():
-            if name.endswith(quiet):
-                parameter *= 1e-3
-
-
-def sentencepiece_model(special: dict[str, int]) -> torch.Tensor:
-    """A tokenizer of 400 pieces trained on CORPUS, as the encoder files of Wan and Lumina 2 carry theirs."""
+def sentencepiece_model(**special: int) -> torch.Tensor:
+    """A tokenizer of 400 pieces trained on CORPUS: the encoder files of Wan and Lumina 2 carry theirs like this."""
     import sentencepiece
 
     written = io.BytesIO()
@@ -145,12 +65,103 @@ def sentencepiece_model(special: dict[str, int]) -> torch.Tensor:
     return torch.frombuffer(bytearray(written.getvalue()), dtype=torch.uint8)
 
 
-def umt5_tokenizer() -> dict:
-    return {"spiece_model": sentencepiece_model({"pad": 0, "eos": 1, "unk": 2})}
+@dataclasses.dataclass(frozen=True)
+class TextModel:
+    """A text model and its tokenizer, by their names in the host's package `comfy`, and how it is made small."""
+
+    model: str
+    tokenizer: str
+    arguments: dict | None = None  # of a function that makes the class
+    config: dict = dataclasses.field(default_factory=dict)
+    tokenizer_data: Callable[[], dict] = dict
+
+    def clip(self):
+        """A CLIP made by the class that ComfyUI's loaders use, with random weights."""
+        sd, base = importlib.import_module("comfy.sd"), importlib.import_module("comfy.supported_models_base")
+        model = _host(self.model)
+        target = base.ClipTarget(
+            _host(self.tokenizer), model if inspect.isclass(model) else model(**(self.arguments or {}))
+        )
+        configs = {**SMALL_CONFIGS, **self.config}
+        options = {f"{name}_model_config": dict(config) for name, config in configs.items()}
+        clip = sd.CLIP(target, tokenizer_data=self.tokenizer_data(), model_options=options)
+        randomise(clip.cond_stage_model)
+        return clip
 
 
-def gemma_tokenizer() -> dict:
-    return {"spiece_model": sentencepiece_model({"pad": 0, "eos": 1, "bos": 2, "unk": 3})}
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """One family.
+
+    encoders: keys of its text encoders, in order;  model: name in comfy.supported_models;  latent: shape of an empty
+    latent;  reads_pooled: whether the diffusion model takes a pooled output
+    """
+
+    encoders: tuple[str, ...]
+    text: TextModel
+    model: str
+    config: dict
+    latent: tuple[int, ...]
+    reads_pooled: bool = False
+
+    @property
+    def has_unet(self) -> bool:
+        return "channel_mult" in self.config
+
+    @property
+    def is_video(self) -> bool:
+        return len(self.latent) == 5 and self.latent[2] > 1
+
+    def diffusion_model(self):
+        """A MODEL with random weights."""
+        patcher = importlib.import_module("comfy.model_patcher")
+        config = _host(f"supported_models.{self.model}")(dict(self.config))
+        config.set_inference_dtype(torch.float32, None)
+        model = config.get_model({}, "")
+        randomise(model.diffusion_model)
+        cpu = torch.device("cpu")
+        return patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
+
+
+def _host(name: str):
+    module, attribute = name.rsplit(".", 1)
+    return getattr(importlib.import_module(f"comfy.{module}"), attribute)
+
+
+def randomise(module: torch.nn.Module) -> None:
+    """Random weights that keep the scale of the features; a vision tower is left out, nothing runs it."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for name, weights in module.state_dict().items():
+            if ".visual." in name or not weights.is_floating_point():
+                continue
+            if weights.ndim < 2:
+                weights.fill_(0.0 if name.endswith("bias") else 1.0)
+                continue
+            rows = weights.flatten(1)
+            block = torch.randn(min(BLOCK, len(rows)), rows.shape[1], generator=generator) * rows.shape[1] ** -0.5
+            for start in range(0, len(rows), BLOCK):
+                rows[start : start + BLOCK] = block[: len(rows) - start]
+
+
+def plant_words(encoder) -> None:
+    """Make a random text encoder read a prompt as the bag of its words, as a trained one does to first order.
+
+    Words have long embeddings, tokens that stand for no word (start, end, padding, the guard's neutral one) none;
+    positions and feed-forward layers hardly count, and attention gathers the words evenly at the end token, or nowhere
+    where the pooled embedding is the mean of the words anyway.
+    """
+    with torch.no_grad():
+        table = encoder.model.transformer.get_input_embeddings().weight
+        table *= table.shape[1] ** 0.5
+        tokenizer = encoder.tokenizer
+        table[[t for t in (tokenizer.start_token, tokenizer.end_token, tokenizer.pad_token) if t is not None]] = 0
+        table[encoder.neutral] = 0
+        quiet = ("position_embedding.weight", "fc2.weight", ".wo.weight", "down_proj.weight")
+        quiet += ("q_proj.weight",) if encoder.kind.pooling == "end" else (".o.weight", "o_proj.weight")
+        for name, weights in encoder.model.named_parameters():
+            if name.endswith(quiet):
+                weights *= 1e-3
 
 
 UNET = {
@@ -171,12 +182,12 @@ UNET = {
     "num_head_channels": 32,
     "use_temporal_attention": False,
     "use_temporal_resblock": False,
+    "context_dim": WIDTH,
 }
-FLUX = {
-    "image_model": "flux",
+DOUBLE_STREAM = {
     "in_channels": 16,
     "out_channels": 16,
-    "vec_in_dim": 128,
+    "vec_in_dim": WIDTH,
     "context_in_dim": 64,
     "hidden_size": 128,
     "mlp_ratio": 2.0,
@@ -184,8 +195,6 @@ FLUX = {
     "depth": 1,
     "depth_single_blocks": 1,
     "axes_dim": [16, 56, 56],
-    "theta": 10000,
-    "patch_size": 2,
     "qkv_bias": True,
     "guidance_embed": True,
 }
@@ -193,62 +202,60 @@ LUMINA = {
     "image_model": "lumina2",
     "patch_size": 2,
     "in_channels": 16,
-    "dim": 96,
     "cap_feat_dim": 64,
     "n_layers": 1,
     "n_refiner_layers": 1,
-    "n_heads": 1,
-    "n_kv_heads": 1,
     "qk_norm": True,
     "axes_dims": [32, 32, 32],
     "axes_lens": [300, 512, 512],
     "ffn_dim_multiplier": 1.0,
     "multiple_of": 32,
 }
+SD3_TEXT = ("text_encoders.sd3_clip.sd3_clip", "text_encoders.sd3_clip.SD3Tokenizer")
+SD3_CONFIG = {"clip_l": CLIP_L, "t5xxl": {**T5, "d_model": 4096}}  # T5 as wide as the padded CLIP states
 
 FAMILIES = {
     "SD1.x": Family(
-        lambda: (comfy.sd1_clip.SD1ClipModel, comfy.sd1_clip.SD1Tokenizer),
         ("l",),
-        supported.SD15,
-        {**UNET, "context_dim": 128, "use_linear_in_transformer": False, "num_heads": 2, "num_head_channels": -1},
+        TextModel("sd1_clip.SD1ClipModel", "sd1_clip.SD1Tokenizer"),
+        "SD15",
+        {**UNET, "use_linear_in_transformer": False, "num_heads": 2, "num_head_channels": -1},
         (1, 4, 8, 8),
     ),
     "SD2.x": Family(
-        lambda: (sd2_clip.SD2ClipModel, sd2_clip.SD2Tokenizer),
         ("h",),
-        supported.SD20,
-        {**UNET, "context_dim": 128},
+        TextModel("text_encoders.sd2_clip.SD2ClipModel", "text_encoders.sd2_clip.SD2Tokenizer"),
+        "SD20",
+        UNET,
         (1, 4, 8, 8),
     ),
     "SDXL": Family(
-        lambda: (comfy.sdxl_clip.SDXLClipModel, comfy.sdxl_clip.SDXLTokenizer),
         ("l", "g"),
-        supported.SDXL,
-        {**UNET, "context_dim": 896, "adm_in_channels": 128 + 6 * 256, "num_classes": "sequential"},
+        TextModel("sdxl_clip.SDXLClipModel", "sdxl_clip.SDXLTokenizer", config={"clip_l": CLIP_L}),
+        "SDXL",
+        {**UNET, "context_dim": 768 + WIDTH, "adm_in_channels": WIDTH + 6 * 256, "num_classes": "sequential"},
         (1, 4, 8, 8),
-        pooled=True,
-        text_config={"clip_l_model_config": CLIP_L},
+        reads_pooled=True,
     ),
     "SDXL refiner": Family(
-        lambda: (comfy.sdxl_clip.SDXLRefinerClipModel, comfy.sdxl_clip.SDXLTokenizer),
         ("g",),
-        supported.SDXLRefiner,
-        {**UNET, "context_dim": 128, "adm_in_channels": 128 + 5 * 256, "num_classes": "sequential"},
+        TextModel("sdxl_clip.SDXLRefinerClipModel", "sdxl_clip.SDXLTokenizer"),
+        "SDXLRefiner",
+        {**UNET, "adm_in_channels": WIDTH + 5 * 256, "num_classes": "sequential"},
         (1, 4, 8, 8),
-        pooled=True,
+        reads_pooled=True,
     ),
     "SD3, SD3.5": Family(
-        lambda: (sd3_clip.sd3_clip(), sd3_clip.SD3Tokenizer),
         ("l", "g", "t5xxl"),
-        supported.SD3,
+        TextModel(*SD3_TEXT, config=SD3_CONFIG),
+        "SD3",
         {
             "in_channels": 16,
             "patch_size": 2,
             "out_channels": 16,
             "depth": 1,
             "input_size": None,
-            "adm_in_channels": 896,
+            "adm_in_channels": 768 + WIDTH,
             "context_embedder_config": {
                 "target": "torch.nn.Linear",
                 "params": {"in_features": 4096, "out_features": 64},
@@ -258,24 +265,20 @@ FAMILIES = {
             "pos_embed_scaling_factor": None,
         },
         (1, 16, 8, 8),
-        pooled=True,
-        text_config={
-            "clip_l_model_config": CLIP_L,
-            "t5xxl_model_config": {**T5, "d_model": 4096},  # as wide as the padded CLIP states
-        },
+        reads_pooled=True,
     ),
     "Flux": Family(
-        lambda: (flux.flux_clip(), flux.FluxTokenizer),
         ("l", "t5xxl"),
-        supported.Flux,
-        FLUX,
+        TextModel("text_encoders.flux.flux_clip", "text_encoders.flux.FluxTokenizer"),
+        "Flux",
+        {**DOUBLE_STREAM, "image_model": "flux", "patch_size": 2, "theta": 10000},
         (1, 16, 8, 8),
-        pooled=True,
+        reads_pooled=True,
     ),
     "PixArt": Family(
-        lambda: (pixart_t5.pixart_te(), pixart_t5.PixArtTokenizer),
         ("t5xxl",),
-        supported.PixArtSigma,
+        TextModel("text_encoders.pixart_t5.pixart_te", "text_encoders.pixart_t5.PixArtTokenizer"),
+        "PixArtSigma",
         {
             "image_model": "pixart_sigma",
             "num_heads": 2,
@@ -289,12 +292,12 @@ FAMILIES = {
             "pe_interpolation": 2,
             "input_size": 128,
         },
-        (1, 4, 8, 8),
+        (1, 4, 48, 48),  # its position embedding takes no smaller one
     ),
     "Qwen-Image": Family(
-        lambda: (qwen_image.te(), qwen_image.QwenImageTokenizer),
         ("qwen25_7b",),
-        supported.QwenImage,
+        TextModel("text_encoders.qwen_image.te", "text_encoders.qwen_image.QwenImageTokenizer"),
+        "QwenImage",
         {
             "image_model": "qwen_image",
             "in_channels": 64,
@@ -305,17 +308,20 @@ FAMILIES = {
         (1, 16, 1, 8, 8),
     ),
     "Lumina 2": Family(
-        lambda: (lumina2.te(), lumina2.LuminaTokenizer),
         ("gemma2_2b",),
-        supported.Lumina2,
-        LUMINA,
+        TextModel(
+            "text_encoders.lumina2.te",
+            "text_encoders.lumina2.LuminaTokenizer",
+            tokenizer_data=lambda: {"spiece_model": sentencepiece_model(pad=0, eos=1, bos=2, unk=3)},
+        ),
+        "Lumina2",
+        {**LUMINA, "dim": 96, "n_heads": 1, "n_kv_heads": 1},
         (1, 16, 8, 8),
-        tokenizer_data=gemma_tokenizer,
     ),
     "Z-Image": Family(
-        lambda: (z_image.te(), z_image.ZImageTokenizer),
         ("qwen3_4b",),
-        supported.ZImage,
+        TextModel("text_encoders.z_image.te", "text_encoders.z_image.ZImageTokenizer"),
+        "ZImage",
         {
             **LUMINA,
             "dim": 288,
@@ -328,9 +334,13 @@ FAMILIES = {
         (1, 16, 8, 8),
     ),
     "Wan 2.1": Family(
-        lambda: (wan.te(), wan.WanT5Tokenizer),
         ("umt5xxl",),
-        supported.WAN21_T2V,
+        TextModel(
+            "text_encoders.wan.te",
+            "text_encoders.wan.WanT5Tokenizer",
+            tokenizer_data=lambda: {"spiece_model": sentencepiece_model(pad=0, eos=1, unk=2)},
+        ),
+        "WAN21_T2V",
         {
             "image_model": "wan2.1",
             "model_type": "t2v",
@@ -341,12 +351,11 @@ FAMILIES = {
             "text_dim": 64,
         },
         (1, 16, 2, 8, 8),
-        tokenizer_data=umt5_tokenizer,
     ),
     "LTXV": Family(
-        lambda: (lt.ltxv_te(), lt.LTXVT5Tokenizer),
         ("t5xxl",),
-        supported.LTXV,
+        TextModel("text_encoders.lt.ltxv_te", "text_encoders.lt.LTXVT5Tokenizer"),
+        "LTXV",
         {
             "image_model": "ltxv",
             "num_layers": 1,
@@ -358,31 +367,22 @@ FAMILIES = {
         (1, 128, 2, 4, 4),
     ),
     "HunyuanVideo": Family(
-        lambda: (hunyuan_video.hunyuan_video_clip(), hunyuan_video.HunyuanVideoTokenizer),
         ("l", "llama"),
-        supported.HunyuanVideo,
+        TextModel(
+            "text_encoders.hunyuan_video.hunyuan_video_clip", "text_encoders.hunyuan_video.HunyuanVideoTokenizer"
+        ),
+        "HunyuanVideo",
         {
+            **DOUBLE_STREAM,
             "image_model": "hunyuan_video",
-            "in_channels": 16,
-            "out_channels": 16,
             "patch_size": [1, 2, 2],
-            "vec_in_dim": 128,
-            "context_in_dim": 64,
-            "hidden_size": 128,
-            "mlp_ratio": 2.0,
-            "num_heads": 1,
-            "depth": 1,
-            "depth_single_blocks": 1,
-            "axes_dim": [16, 56, 56],
             "theta": 256,
-            "qkv_bias": True,
-            "guidance_embed": True,
             "byt5": False,
             "meanflow": False,
             "use_cond_type_embedding": False,
             "vision_in_dim": None,
         },
         (1, 16, 2, 8, 8),
-        pooled=True,
+        reads_pooled=True,
     ),
 }

@@ -1,0 +1,294 @@
+"""Write example_workflows/: each workflow for the editor, its API-format twin, and its thumbnail.
+
+    .comfy/venv/bin/python scripts/make_workflows.py
+
+Thumbnails come from the pack itself, run on the tiny checkpoint: the picture where the graph fits that model, the
+report's plot where it needs another one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import server
+import setup_host
+from PIL import Image
+from workflow_graph import Graph, Output
+
+FOLDER = setup_host.ROOT / "example_workflows"
+THUMBNAIL = 384  # pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """A Stable Diffusion 1.x checkpoint and settings that suit it."""
+
+    checkpoint: str = "v1-5-pruned-emaonly-fp16.safetensors"
+    side: int = 512
+    steps: int = 25
+    cfg: float = 7.5
+
+
+TINY = World(setup_host.CHECKPOINT, 128, 12, 5.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One workflow: `build(graph, world, prompt)`, its prompt, and the prompt of its thumbnail on the tiny model.
+
+    world is None where the graph names a model of another family itself.
+    """
+
+    build: Callable
+    note: str
+    prompt: str
+    tiny_prompt: str
+    world: World | None = World()
+
+
+def guard(graph: Graph, clip: Output, prompt: str, concept: str = "nudity", **options) -> Output:
+    """ConceptSubspace and SafreeConditioning; the CONDITIONING."""
+    concepts = graph.add("ConceptSubspace", clip=clip, concept_set=concept, **options)
+    return conditioning(graph, clip, concepts[0], prompt)
+
+
+def conditioning(graph: Graph, clip: Output, subspaces: Output, prompt: str) -> Output:
+    return graph.add("SafreeConditioning", clip=clip, subspaces=subspaces, text=prompt)[0]
+
+
+def negative(graph: Graph, clip: Output, text: str = "") -> Output:
+    return graph.add("CLIPTextEncode", "Negative prompt", clip=clip, text=text)[0]
+
+
+def save(graph: Graph, latent: Output, vae: Output, prefix: str) -> None:
+    images = graph.add("VAEDecode", samples=latent, vae=vae)
+    graph.add("SaveImage", images=images[0], filename_prefix=f"safree/{prefix}")
+
+
+def sample(graph: Graph, model: Output, positive: Output, clip: Output, latent: Output, **options) -> Output:
+    settings = {"sampler_name": "euler", "scheduler": "normal", "seed": 3} | options
+    return graph.add(
+        "SelfValidatingSampler",
+        model=model,
+        positive=positive,
+        negative=negative(graph, clip),
+        latent_image=latent,
+        **settings,
+    )[0]
+
+
+def text_to_image(graph: Graph, world: World, prompt: str, concept: str = "nudity", reattention=False, **options):
+    checkpoint = graph.add("CheckpointLoaderSimple", ckpt_name=world.checkpoint)
+    model, clip, vae = checkpoint[0], checkpoint[1], checkpoint[2]
+    if reattention:
+        model = graph.add("ReAttentionPatch", model=model)[0]
+    positive = guard(graph, clip, prompt, concept, **options)
+    latent = graph.add("EmptyLatentImage", width=world.side, height=world.side)
+    save(graph, sample(graph, model, positive, clip, latent[0], steps=world.steps, cfg=world.cfg), vae, "image")
+    return positive.node
+
+
+def tiny_checkpoint(graph: Graph, world: World, prompt: str) -> None:
+    guarded = text_to_image(graph, world, prompt, "weapons")
+    graph.add("PreviewImage", images=graph.add("SafetyReportPlot", report=guarded[1])[0])
+
+
+def image_to_image(graph: Graph, world: World, prompt: str) -> None:
+    checkpoint = graph.add("CheckpointLoaderSimple", ckpt_name=world.checkpoint)
+    image = graph.add("LoadImage", image="example.png")
+    size = {"width": world.side, "height": world.side, "upscale_method": "lanczos", "crop": "center"}
+    scaled = graph.add("ImageScale", image=image[0], **size)
+    latent = graph.add("VAEEncode", pixels=scaled[0], vae=checkpoint[2])
+    positive = guard(graph, checkpoint[1], prompt)
+    options = {"steps": world.steps, "cfg": world.cfg, "denoise": 0.7}
+    save(graph, sample(graph, checkpoint[0], positive, checkpoint[1], latent[0], **options), checkpoint[2], "img2img")
+
+
+def sdxl(graph: Graph, world: None, prompt: str) -> None:
+    checkpoint = graph.add("CheckpointLoaderSimple", ckpt_name="sd_xl_base_1.0.safetensors")
+    positive = guard(graph, checkpoint[1], prompt)
+    latent = graph.add("EmptyLatentImage", width=1024, height=1024)
+    options = {"steps": 25, "cfg": 7.0, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+    save(graph, sample(graph, checkpoint[0], positive, checkpoint[1], latent[0], **options), checkpoint[2], "sdxl")
+
+
+def sd3(graph: Graph, world: None, prompt: str) -> None:
+    checkpoint = graph.add("CheckpointLoaderSimple", ckpt_name="sd3.5_large_fp8_scaled.safetensors")
+    positive = guard(graph, checkpoint[1], prompt)
+    latent = graph.add("EmptySD3LatentImage", width=1024, height=1024)
+    options = {"steps": 20, "cfg": 4.0, "scheduler": "sgm_uniform"}
+    save(graph, sample(graph, checkpoint[0], positive, checkpoint[1], latent[0], **options), checkpoint[2], "sd3")
+
+
+def flux(graph: Graph, world: None, prompt: str) -> None:
+    checkpoint = graph.add("CheckpointLoaderSimple", ckpt_name="flux1-dev-fp8.safetensors")
+    positive = graph.add("FluxGuidance", conditioning=guard(graph, checkpoint[1], prompt), guidance=3.5)
+    latent = graph.add("EmptySD3LatentImage", width=1024, height=1024)
+    options = {"steps": 20, "cfg": 1.0, "scheduler": "simple"}
+    latent = sample(graph, checkpoint[0], positive[0], checkpoint[1], latent[0], **options)
+    save(graph, latent, checkpoint[2], "flux")
+
+
+def video(graph: Graph, world: None, prompt: str) -> None:
+    model = graph.add("UNETLoader", unet_name="wan2.1_t2v_1.3B_fp16.safetensors")
+    clip = graph.add("CLIPLoader", clip_name="umt5_xxl_fp8_e4m3fn_scaled.safetensors", type="wan")
+    vae = graph.add("VAELoader", vae_name="wan_2.1_vae.safetensors")
+    shifted = graph.add("ModelSamplingSD3", model=model[0], shift=8.0)
+    positive = guard(graph, clip[0], prompt, "violence")
+    latent = graph.add("EmptyHunyuanLatentVideo", width=832, height=480, length=33)
+    options = {"steps": 30, "cfg": 6.0, "sampler_name": "uni_pc", "scheduler": "simple"}
+    latent = sample(graph, shifted[0], positive, clip[0], latent[0], **options)
+    frames = graph.add("VAEDecode", samples=latent, vae=vae[0])
+    graph.add("SaveAnimatedWEBP", images=frames[0], filename_prefix="safree/video", fps=16.0)
+
+
+def several_concepts(graph: Graph, world: World, prompt: str) -> None:
+    checkpoint = graph.add("CheckpointLoaderSimple", ckpt_name=world.checkpoint)
+    clip = checkpoint[1]
+    weapons = graph.add("ConceptSubspace", clip=clip, concept_set="weapons")
+    drinks = "beer\nwine\ncocktail\nchampagne\nalcohol"
+    both = graph.add("ConceptSubspace", clip=clip, phrases=drinks, subspaces=weapons[0])
+    positive = conditioning(graph, clip, both[0], prompt)
+    latent = graph.add("EmptyLatentImage", width=world.side, height=world.side)
+    options = {"steps": world.steps, "cfg": world.cfg}
+    save(graph, sample(graph, checkpoint[0], positive, clip, latent[0], **options), checkpoint[2], "several")
+
+
+def artist_style(graph: Graph, world: World, prompt: str) -> None:
+    if world == TINY:
+        text_to_image(graph, world, prompt, "(phrases only)", phrases="fluent style")
+    else:
+        text_to_image(graph, world, prompt, "artist_style_example")
+
+
+def full_stack(graph: Graph, world: World, prompt: str) -> None:
+    text_to_image(graph, world, prompt, "weapons", reattention=True)
+
+
+RECIPES = {
+    "tiny_checkpoint": Recipe(
+        tiny_checkpoint,
+        "## SAFREE in one minute\nRuns anywhere, without a GPU too: `make demo` puts the tiny checkpoint in place. "
+        "Press Run: *pistol* is marked on SAFREE Conditioning, and the picture keeps the rest of the prompt.",
+        "a monkey and a pistol on a pink background",
+        "a monkey and a pistol on a pink background",
+        TINY,
+    ),
+    "sd15_basic": Recipe(
+        text_to_image,
+        "## Text to image, Stable Diffusion 1.5\nSAFREE Conditioning stands where CLIPTextEncode stood, the SAFREE "
+        "sampler where KSampler stood.",
+        "a painting of a nude woman reading a book beside a window",
+        "a cat and a bikini",
+    ),
+    "sd15_img2img": Recipe(
+        image_to_image,
+        "## Guarded image to image\nWith denoise below 1 the filter covers the same share of the steps that remain. "
+        "The guard reads the prompt, not the picture that you load.",
+        "a nude statue in a garden, watercolour",
+        "a cat on a pink background",
+    ),
+    "sdxl": Recipe(
+        sdxl,
+        "## SDXL\nBoth text encoders (l and g) are checked, each against its own subspace.",
+        "a nude man resting on a beach at sunset, photograph",
+        "a fox and a bikini",
+        None,
+    ),
+    "sd3": Recipe(
+        sd3,
+        "## Stable Diffusion 3.5\nThe checkpoint with CLIP-L, CLIP-G and T5 inside; all three are checked.",
+        "a nude dancer on a stage, oil painting",
+        "an owl and a bikini",
+        None,
+    ),
+    "flux": Recipe(
+        flux,
+        "## Flux at CFG 1\nA distilled model has no negative branch, so a negative prompt does nothing; SAFREE does "
+        "not need one.",
+        "a naked couple under a waterfall, film still",
+        "a pig and a bikini",
+        None,
+    ),
+    "video_wan": Recipe(
+        video,
+        "## Video, Wan 2.1\nThe same two nodes: steering edits the CONDITIONING, whatever the model makes of it.",
+        "two knights fight in a blood-soaked battle, one is stabbed",
+        "a robot and a knife",
+        None,
+    ),
+    "several_concepts": Recipe(
+        several_concepts,
+        "## Several concepts\nChain one ConceptSubspace a concept. They stay separate, each with its own strength, and "
+        "the report names the one that a word leans into.",
+        "a monkey with a pistol and a glass of wine in a tavern",
+        "a pistol and a beer",
+    ),
+    "artist_style": Recipe(
+        artist_style,
+        "## Remove an artist's style\nCopy `concept_sets/artist_style_example.json`, or choose *(phrases only)* "
+        "and write the artist's name.",
+        "a village at night in the style of Vincent van Gogh",
+        "a cat, fluent style",
+    ),
+    "full_stack": Recipe(
+        full_stack,
+        "## Everything on\nDetection, context re-encoding, self-validated sampling and latent re-attention, which "
+        "needs a UNet (SD1.x, SD2.x, SDXL).",
+        "a knight holding a sword in front of a castle",
+        "a guitar and a knife",
+    ),
+}
+
+
+def build(recipe: Recipe, object_info: dict) -> Graph:
+    graph = Graph(object_info, recipe.note)
+    recipe.build(graph, recipe.world, recipe.prompt)
+    return graph
+
+
+def tiny_twin(recipe: Recipe, object_info: dict) -> Graph:
+    """What the thumbnail shows: the same graph on the tiny checkpoint, or the plot of its report."""
+    graph = Graph(object_info, "")
+    if recipe.world is not None:
+        recipe.build(graph, TINY, recipe.tiny_prompt)
+        return graph
+    clip = graph.add("CheckpointLoaderSimple", ckpt_name=TINY.checkpoint)[1]
+    concept = "weapons" if recipe.build is video else "nudity"
+    guarded = guard(graph, clip, recipe.tiny_prompt, concept).node
+    graph.add("SaveImage", images=graph.add("SafetyReportPlot", report=guarded[1])[0])
+    return graph
+
+
+def write(path: Path, data: dict) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    with server.running() as host:
+        info = host.get("/object_info")
+        for name, recipe in RECIPES.items():
+            graph = build(recipe, info)
+            write(FOLDER / f"{name}.json", graph.editor())
+            write(FOLDER / "api" / f"{name}.json", graph.api())
+            images = host.run(tiny_twin(recipe, info).api())
+            thumbnail(images[0]).save(FOLDER / f"{name}.jpg", quality=85)
+            print(name)
+
+
+def thumbnail(png: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    scale = THUMBNAIL / max(image.size)
+    image = image.resize([round(side * scale) for side in image.size], Image.Resampling.LANCZOS)
+    square = Image.new("RGB", (THUMBNAIL, THUMBNAIL), (32, 32, 34))
+    square.paste(image, ((THUMBNAIL - image.width) // 2, (THUMBNAIL - image.height) // 2))
+    return square
+
+
+if __name__ == "__main__":
+    main()
