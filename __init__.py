@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .host import folders
 from .nodes.concept_subspace import ConceptSubspace
+from .nodes.filter_conditioning import SafreeFilterConditioning
 from .nodes.reattention_patch import ReAttentionPatch
 from .nodes.safety_report_plot import SafetyReportPlot
 from .nodes.safree_conditioning import SafreeConditioning
@@ -20,6 +21,7 @@ NODES = [
     SelfValidatingSampler,
     ReAttentionPatch,
     SelfValidationPatch,
+    SafreeFilterConditioning,
     SaveConceptSubspace,
     LoadConceptSubspace,
     SafetyReportPlot,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .subspace import project, reject
+from .subspace import EncoderSubspace, project, reject
 
 ORDERS = ("paper", "reference")
 
@@ -20,3 +20,23 @@ def steer(tokens: torch.Tensor, concepts: torch.Tensor, inputs: torch.Tensor, or
     if order == "reference":
         return reject(project(tokens, inputs), concepts)
     raise ValueError(f"order {order!r} is not one of {ORDERS}")
+
+
+def resemblance(tokens: torch.Tensor, space: EncoderSubspace) -> torch.Tensor:
+    """Cosine of each token state of `tokens` [T, D] with each concept phrase: [T, K].
+
+    Both are taken from the probe and without their everyday part. For conditioning whose prompt is not known.
+    """
+    states, phrases = (reject(v - space.probe, space.common) for v in (tokens, space.concepts))
+    return torch.nn.functional.normalize(states, dim=-1) @ torch.nn.functional.normalize(phrases, dim=-1).T
+
+
+def remove_nearest(tokens: torch.Tensor, space: EncoderSubspace) -> torch.Tensor:
+    """`tokens` [T, D], each without its component along the concept phrase that it resembles most.
+
+    Only this one direction: taking out the whole subspace takes other objects of the prompt along.
+    """
+    nearest = reject(space.concepts - space.probe, space.common)[resemblance(tokens, space).argmax(dim=-1)]
+    direction = torch.nn.functional.normalize(nearest, dim=-1)
+    amount = (reject(tokens - space.probe, space.common) * direction).sum(-1, keepdim=True).clamp_min(0)
+    return tokens - amount * direction

@@ -1,0 +1,73 @@
+"""Steer CONDITIONING whose prompt is not known, by subspace alone."""
+
+from __future__ import annotations
+
+import torch
+
+from ..safree import SafreeError
+from ..safree.projection import remove_nearest, resemblance
+from ..safree.subspace import ConceptSubspace
+from . import conditioning
+from .report import Finding, Settings, note, report
+
+THRESHOLD = 0.6  # cosine; on the tests' checkpoint 95 % of harmless prompts stay below .54, 95 % of weapons above .63
+NOTES = [
+    "The prompt's words are not known: tokens are named by position.",
+    "The prompt could not be encoded again: the tokens after the first flagged one keep traces of the concept.",
+    "The pooled output is unchanged.",
+]
+
+
+def filter_conditioning(entries: list, subspaces: tuple[ConceptSubspace, ...], strength: float, threshold: float):
+    """(CONDITIONING, report dict): from the first token that resembles a concept on, less of that concept.
+
+    Raises SafreeError where the subspaces do not fit the conditioning's width, or its numbers are not finite.
+    """
+    if not subspaces:
+        raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
+    if not entries:
+        raise SafreeError("the conditioning is empty. Connect the output of a text encode node.")
+    limit, findings, filtered = threshold or THRESHOLD, [], []
+    for tensor, options in entries:
+        if not torch.isfinite(tensor).all():
+            raise SafreeError("the conditioning holds NaN or infinity. Check the text encoder's precision and LoRAs.")
+        result = tensor.clone()
+        for subspace in (s for s in subspaces if s.strength * strength > 0):
+            for key, columns in _columns(subspace, tensor.shape[-1]).items():
+                for part in result[..., columns]:  # [T, D] of each batch row, a view
+                    findings += _steer(part, key, subspace, strength * subspace.strength, limit)
+        filtered.append([result, dict(options)])
+    done = report("", subspaces, Settings("conditioning", strength, threshold), findings, 1.0, 50.0, NOTES)
+    if not any(finding.strength for finding in findings):
+        return conditioning.mark(entries, conditioning.Mark("clear")), done
+    return conditioning.guarded(filtered, entries, 1.0, 50.0), done
+
+
+def _columns(subspace: ConceptSubspace, width: int) -> dict[str, slice]:
+    """Columns of each encoder in conditioning of `width`: one encoder alone, or CLIP-L and CLIP-G side by side."""
+    widths = {key: space.concepts.shape[1] for key, space in subspace.encoders.items()}
+    fitting = [key for key, own in widths.items() if own == width]
+    if len(fitting) == 1:
+        return {fitting[0]: slice(0, width)}
+    if set(widths) == {"l", "g"} and sum(widths.values()) == width:
+        return {"l": slice(0, widths["l"]), "g": slice(widths["l"], width)}
+    raise SafreeError(
+        f"subspace '{subspace.name}' was built with {', '.join(f'{k!r} ({w})' for k, w in widths.items())}; this "
+        f"conditioning is {width} wide. Build it with the CLIP that made the conditioning, or use SafreeConditioning."
+    )
+
+
+def _steer(tokens: torch.Tensor, key: str, subspace: ConceptSubspace, strength: float, limit: float) -> list[Finding]:
+    """Steer `tokens` [T, D] in place; one finding for each token."""
+    states = tokens.float().cpu()
+    scores = resemblance(states, subspace[key]).amax(dim=-1)
+    scores[0] = -1  # the start token is the same in every prompt
+    findings = [Finding(key, f"token {position}") for position in range(len(states))]
+    for finding, score in zip(findings, scores.tolist(), strict=True):
+        note(finding, subspace, score, limit)
+    flagged = (scores > limit).nonzero().flatten()
+    if len(flagged):
+        start = int(flagged[0])
+        away = torch.lerp(states[start:], remove_nearest(states[start:], subspace[key]), strength)
+        tokens[start:] = away.to(tokens)
+    return findings

@@ -1,0 +1,59 @@
+"""SafreeFilterConditioning: conditioning steered without its prompt."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def subspaces(pack, clip):
+    return pack.ConceptSubspace.execute(clip, "weapons", "", 1.0).args[0]
+
+
+def encode(clip, text):
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+
+
+def test_a_flagged_token_is_steered_and_what_stands_before_it_is_not(pack, clip, subspaces):
+    plain = encode(clip, "a monkey and a pistol")
+    filtered, report, flagged = pack.SafreeFilterConditioning.execute(plain, subspaces, 1.0, 0.0).args
+    first = next(i for i, token in enumerate(json.loads(report)["tokens"]) if token["flagged"])
+    assert flagged > 0
+    assert first == 5, "<start> a monkey and a pistol"
+    assert torch.equal(filtered[0][0][:, :first], plain[0][0][:, :first])
+    scores = pack.safree.projection.resemblance(filtered[0][0][0], subspaces[0]["l"])
+    before = pack.safree.projection.resemblance(plain[0][0][0], subspaces[0]["l"])
+    assert scores[first].max() < before[first].max() - 0.3
+    assert json.loads(report)["notes"], "it says what it could not do"
+
+
+@pytest.mark.parametrize("text", ["a monkey and a violin", "a sunflower on a red background, noto style", ""])
+def test_harmless_conditioning_passes_bit_for_bit(pack, clip, subspaces, text):
+    plain = encode(clip, text)
+    filtered, report, flagged = pack.SafreeFilterConditioning.execute(plain, subspaces, 1.0, 0.0).args
+    assert flagged == 0
+    assert torch.equal(filtered[0][0], plain[0][0])
+    assert json.loads(report)["verdict"].startswith("Nothing flagged")
+
+
+def test_strength_zero_passes_bit_for_bit(pack, clip, subspaces):
+    plain = encode(clip, "a pistol")
+    filtered, *_ = pack.SafreeFilterConditioning.execute(plain, subspaces, 0.0, 0.0).args
+    assert torch.equal(filtered[0][0], plain[0][0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: [[torch.zeros(1, 77, 1024), {}]], "1024 wide"),
+        (lambda c: [], "is empty"),
+        (lambda c: [[c[0][0] * float("nan"), {}]], "NaN"),
+    ],
+)
+def test_unusable_conditioning_is_refused_by_name(pack, clip, subspaces, change, message):
+    changed = change(encode(clip, "a cat"))
+    with pytest.raises(pack.safree.SafreeError, match=f"SafreeFilterConditioning: .*{message}"):
+        pack.SafreeFilterConditioning.execute(changed, subspaces, 1.0, 0.0)
