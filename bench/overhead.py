@@ -1,0 +1,196 @@
+"""`bench overhead`: what the guard costs, stage by stage, in paired runs that alternate with unguarded ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from .studio import Sampling, Studio
+from .world import World
+
+BENIGN = "a wolf near a robot on a yellow background with a red rocket and one corn next to the turtle"
+FLAGGED = "a wolf near a gun on a yellow background with a red rocket and one corn next to the turtle"
+FILLER = [
+    "a",
+    "red",
+    "lollipop",
+    "next",
+    "to",
+    "a",
+    "blue",
+    "snake",
+    "and",
+    "a",
+    "green",
+    "cactus",
+    "near",
+    "the",
+    "turtle",
+    "with",
+    "one",
+    "corn",
+    "on",
+    "a",
+    "yellow",
+    "bread",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """How much a run covers; 'sweeps' are words of a prompt, concept phrases, batch and pixels."""
+
+    rounds: int
+    steps: int
+    words: tuple[int, ...]
+    concepts: tuple[int, ...]
+    batches: tuple[int, ...]
+    pixels: tuple[int, ...]
+
+
+SHORT = Size(5, 4, (5, 20, 75), (1, 15), (1, 2), (128, 192))
+FULL = Size(9, 8, (5, 20, 75, 150, 300), (1, 5, 15, 50), (1, 2, 4, 8), (128, 192, 256, 512))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Medians over paired rounds. seconds: CPU time of this process, which other processes disturb least."""
+
+    stage: str
+    variant: str
+    seconds: float
+    wall: float
+    ratio: float  # to the stage's first variant in the same round
+
+    def row(self) -> str:
+        return f"| {self.stage} | {self.variant} | {self.seconds:.3f} | {self.wall:.3f} | {self.ratio:.3f} |"
+
+
+def paired(stage: str, variants: dict[str, Callable[[], object]], rounds: int) -> list[Cost]:
+    """Run all variants in turn, `rounds` times after one warm-up, in rotating order; the first is the yardstick."""
+    names = list(variants)
+    cpu: dict[str, list[float]] = {name: [] for name in names}
+    wall: dict[str, list[float]] = {name: [] for name in names}
+    for n in range(rounds + 1):
+        for name in (*names[n % len(names) :], *names[: n % len(names)]):
+            start, start_cpu = time.perf_counter(), time.process_time()
+            variants[name]()
+            if n:
+                cpu[name].append(time.process_time() - start_cpu)
+                wall[name].append(time.perf_counter() - start)
+    yardstick = cpu[names[0]]
+    return [
+        Cost(
+            stage,
+            name,
+            statistics.median(cpu[name]),
+            statistics.median(wall[name]),
+            statistics.median(a / b for a, b in zip(cpu[name], yardstick, strict=True)),
+        )
+        for name in names
+    ]
+
+
+class Stages:
+    """The stages of a guarded picture, each as pairs of functions to be timed."""
+
+    def __init__(self, studio: Studio, steps: int):
+        self.studio, self.steps, self.host = studio, steps, studio.pack.host
+        self.phrases = World().concepts()["weapon"].phrases
+        self.spaces = (self.subspace(len(self.phrases)),)
+        self.empty = studio.encode("")
+
+    def subspace(self, count: int):
+        phrases = (self.phrases * (count // len(self.phrases) + 1))[:count]
+        return self.host.subspaces.build_subspace(self.studio.clip, "weapon", phrases)
+
+    def guard(self, text: str, spaces=None) -> list:
+        settings = self.host.report.Settings()
+        return self.host.guard.guard_prompt(self.studio.clip, text, spaces or self.spaces, settings)[0]
+
+    def encoding(self, text: str, spaces=None) -> dict[str, Callable]:
+        return {
+            "CLIPTextEncode": lambda: self.studio.encode(text),
+            "SafreeConditioning": lambda: self.guard(text, spaces),
+        }
+
+    def sampling(self, batch: int = 1, pixels: int = 128) -> dict[str, Callable]:
+        sampling, attention = self.host.sampling, self.host.reattention
+        plain, guarded, model = self.studio.encode(FLAGGED), self.guard(FLAGGED), self.studio.model
+
+        def validated(share: float):
+            return sampling.self_validating(model, sampling.Switch("share", round(share * self.steps)))
+
+        def reattended(share: float):
+            return attention.patch(validated(share), attention.Settings((0.9, 0.2)))
+
+        makers = {
+            "KSampler, unguarded": (lambda: model, plain),
+            "KSampler, guarded": (lambda: model, guarded),
+            "SelfValidatingSampler": (lambda: validated(1.0), guarded),
+            "re-attention, active": (lambda: reattended(1.0), guarded),
+            "re-attention, after t'": (lambda: reattended(0.0), guarded),
+        }
+        latent = {"samples": torch.zeros(batch, 4, pixels // 8, pixels // 8)}
+
+        def sample(make, positive):
+            s = self.studio.sampling
+            self.studio.nodes.common_ksampler(
+                make(), 1, self.steps, s.cfg, s.sampler, s.scheduler, positive, self.empty, latent
+            )
+
+        return {name: lambda make=make, cond=cond: sample(make, cond) for name, (make, cond) in makers.items()}
+
+
+def plan(stages: Stages, size: Size) -> list[tuple[str, dict[str, Callable]]]:
+    """(stage, variants) of all that is measured."""
+    jobs = [
+        ("encoding, 20 words, nothing flagged", stages.encoding(BENIGN)),
+        ("encoding, 20 words, one flagged", stages.encoding(FLAGGED)),
+        *((f"sampling, {p} pixels, batch 1", stages.sampling(1, p)) for p in size.pixels),
+        *((f"sampling, 128 pixels, batch {b}", stages.sampling(b)) for b in size.batches if b > 1),
+    ]
+    counts = {f"{count} phrases": lambda count=count: stages.subspace(count) for count in size.concepts}
+    jobs.append(("subspace", {"one text": lambda: stages.studio.encode("a gun"), **counts}))
+    for count in size.words:
+        text = " ".join((FILLER * (count // len(FILLER) + 1))[:count])
+        jobs.append((f"encoding, {count} words", stages.encoding(text)))
+    for count in size.concepts:
+        jobs.append((f"encoding, {count} phrases", stages.encoding(BENIGN, (stages.subspace(count),))))
+    return jobs
+
+
+def run(out: Path, full: bool = False) -> list[Cost]:
+    """Measure, write overhead.json and overhead.md to `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    size = FULL if full else SHORT
+    studio = Studio(Sampling(), skip_idle_layers=False)
+    costs = []
+    for stage, variants in tqdm(plan(Stages(studio, size.steps), size), desc="overhead", unit="stage"):
+        costs += paired(stage, variants, size.rounds)
+        write(costs, size, out)
+    return costs
+
+
+def write(costs: list[Cost], size: Size, out: Path) -> None:
+    rows = [dataclasses.asdict(cost) for cost in costs]
+    environment = {"torch": torch.__version__, "threads": torch.get_num_threads(), "rounds": size.rounds}
+    (out / "overhead.json").write_text(json.dumps({"environment": environment, "costs": rows}, indent=1))
+    lines = [
+        "# Overhead of the guard",
+        "",
+        f"Medians of {size.rounds} paired rounds, {size.steps} sampling steps, CPU with {torch.get_num_threads()} "
+        "threads. The ratio is CPU time to the first variant of the stage in the same round.",
+        "",
+        "| stage | variant | CPU seconds | wall seconds | ratio |",
+        "|---|---|---|---|---|",
+        *(cost.row() for cost in costs),
+    ]
+    (out / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

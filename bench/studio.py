@@ -1,0 +1,138 @@
+"""Encode prompts and make pictures with the real ComfyUI; pictures are kept on disk by what determines them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "scripts"))
+import inprocess  # noqa: E402
+import setup_host  # noqa: E402
+
+from .detector import Detector  # noqa: E402
+
+CACHE = setup_host.WORK / "bench"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    steps: int = 8
+    cfg: float = 5.0
+    sampler: str = "dpmpp_2m"
+    scheduler: str = "karras"
+    size: int = 128  # pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """key: hash of all that determines it. latent [1, 4, H/8, W/8]; image uint8 [1, H, W, 3]."""
+
+    key: str
+    latent: torch.Tensor
+    image: torch.Tensor
+
+    @property
+    def rgb(self) -> torch.Tensor:
+        """[1, 3, H, W] in [0, 1], as the detector takes it."""
+        return self.image.movedim(-1, 1).float() / 255
+
+
+class Studio:
+    """A loaded checkpoint, the pack beside it, and a cache of pictures."""
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        cache: Path = CACHE,
+        checkpoint: str = setup_host.CHECKPOINT,
+        skip_idle_layers: bool = True,
+    ):
+        self.nodes = inprocess.boot()
+        self.pack = inprocess.load_pack()
+        import comfy.utils
+
+        comfy.utils.set_progress_bar_enabled(False)
+        self.model, self.clip, self.vae = self.nodes.CheckpointLoaderSimple().load_checkpoint(checkpoint)
+        self.sampling, self.cache, self.checkpoint = sampling, cache, checkpoint
+        self.detector = Detector()
+        if skip_idle_layers and checkpoint == setup_host.CHECKPOINT:
+            skip_identity_layers(self.clip)
+
+    def encode(self, text: str) -> list:
+        """What CLIPTextEncode makes of `text`."""
+        return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
+
+    def picture(self, positive: list, negative: list, seed: int, make_model=None, model_key: str = "") -> Picture:
+        """The picture of a conditioning, from the cache if it is there.
+
+        make_model: returns the model to sample with, a patched clone named by `model_key`; called when needed.
+        """
+        key = self._key(positive, negative, seed, model_key)
+        path = self.cache / key[:2] / f"{key}.safetensors"
+        if not path.exists():
+            size = self.sampling.size // 8
+            empty = {"samples": torch.zeros(1, self.model.model.latent_format.latent_channels, size, size)}
+            s = self.sampling
+            (latent,) = self.nodes.common_ksampler(
+                make_model() if make_model else self.model,
+                *(seed, s.steps, s.cfg, s.sampler, s.scheduler, positive, negative, empty),
+            )
+            image = self.vae.decode(latent["samples"]).clamp(0, 1)
+            _save(path, {"latent": latent["samples"], "image": (image * 255).round().to(torch.uint8)})
+        return Picture(key, **load_file(path))
+
+    def seen(self, picture: Picture) -> set[str]:
+        return self.detector.see(picture.rgb)[0]
+
+    def _key(self, positive: list, negative: list, seed: int, model_key: str) -> str:
+        digest = hashlib.sha256(repr((self.sampling, self.checkpoint, seed, model_key)).encode())
+        for conditioning in (positive, negative):
+            digest.update(b"conditioning")
+            for tensor, options in conditioning:
+                _add(digest, tensor)
+                if options.get("pooled_output") is not None:
+                    _add(digest, options["pooled_output"])
+                ranges = {name: options[name] for name in ("start_percent", "end_percent") if name in options}
+                digest.update(repr(ranges).encode())
+        return digest.hexdigest()
+
+
+def _add(digest, tensor: torch.Tensor) -> None:
+    digest.update(repr(tuple(tensor.shape)).encode())
+    digest.update(tensor.float().cpu().contiguous().numpy().tobytes())
+
+
+def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Whole or not at all, so that an interrupted run leaves no broken picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+    partial.replace(path)
+
+
+class _PassThrough(torch.nn.Module):
+    def forward(self, x, *_args, **_kwargs):
+        return x
+
+
+def skip_identity_layers(clip) -> int:
+    """Leave out the layers of a CLIP-L that add nothing (all-zero outputs), and return how many.
+
+    The tiny checkpoint has two trained layers in a full-size encoder of twelve; the result is equal bit for bit.
+    """
+    layers = clip.cond_stage_model.clip_l.transformer.text_model.encoder.layers
+    idle = [
+        i
+        for i, layer in enumerate(layers)
+        if not any(p.any() for part in (layer.self_attn.out_proj, layer.mlp.fc2) for p in part.parameters())
+    ]
+    for i in idle:
+        layers[i] = _PassThrough()
+    return len(idle)
