@@ -15,28 +15,97 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--out", type=Path, default=OUT, help="folder for results (default: output/bench)")
-    removal = commands.add_parser(
-        "concept-removal", parents=[common], help="removal and preservation on the tiny checkpoint"
-    )
-    removal.add_argument("--guards", nargs="*", metavar="NAME", help="only these (default: all)")
+    guards = argparse.ArgumentParser(add_help=False)
+    guards.add_argument("--guards", nargs="*", metavar="NAME", help="only these (default: all)")
+
+    removal = commands.add_parser("concept-removal", parents=[common, guards], help="removal and preservation")
     removal.add_argument("--subset", type=int, default=36, help="prompts for guards other than none and adaptive")
     removal.add_argument("--limit", type=int, default=0, help="at most about so many prompts in all (0: all)")
     removal.add_argument("--seed", type=int, default=SEED, help="of the prompt generator")
+
+    overhead = commands.add_parser("overhead", parents=[common], help="cost of each stage, in paired runs")
+    overhead.add_argument("--full", action="store_true", help="longer prompts, larger batches and pictures (an hour)")
+
+    gate = commands.add_parser("gate", help="the small benchmark of continuous integration, against baseline.json")
+    gate.add_argument("--accept", action="store_true", help="make the figures measured now the accepted ones")
+
+    prompts = commands.add_parser("prompts", parents=[common, guards], help="your checkpoint, your CSV of prompts")
+    prompts.add_argument(
+        "csv", type=Path, help="columns prompt, adv_prompt or 'sensitive prompt'; evaluation_seed, ..."
+    )
+    prompts.add_argument("--checkpoint", type=Path, help="a checkpoint file (default: the tiny one)")
+    prompts.add_argument("--concept-set", default="weapons", help="a file of concept_sets/, without .json")
+    prompts.add_argument("--detector", choices=["tiny", "nudenet"], default="tiny")
+    prompts.add_argument("--family", default="weapon", help="what the detector 'tiny' looks for")
+    prompts.add_argument("--steps", type=int, default=8)
+    prompts.add_argument("--cfg", type=float, default=5.0, help="where the CSV has no evaluation_guidance")
+    prompts.add_argument("--size", type=int, default=128, help="pixels; 512 for SD1.5")
+    prompts.add_argument("--limit", type=int, help="only the first so many prompts")
+    prompts.add_argument("--clip-vision", help="CLIP vision file, for CLIP scores; needs --clip-text")
+    prompts.add_argument("--clip-text", help="text encoder file of the same CLIP")
     return parser
 
 
 def main() -> None:
     arguments = _parser().parse_args()
+    if arguments.command == "gate":
+        raise SystemExit(_gate(arguments.accept))
     out = arguments.out / arguments.command
-    if arguments.command == "concept-removal":
-        from . import concept_removal, guards
-
-        unknown = set(arguments.guards or ()) - set(guards.BY_NAME)
-        if unknown:
-            raise SystemExit(f"bench: unknown guard {', '.join(unknown)}. Known: {', '.join(guards.BY_NAME)}.")
-        chosen = tuple(guards.BY_NAME[name] for name in arguments.guards or guards.BY_NAME)
-        concept_removal.run(out, chosen, arguments.subset, arguments.limit, arguments.seed)
+    {"concept-removal": _concept_removal, "overhead": _overhead, "prompts": _prompts}[arguments.command](arguments, out)
     print(f"Report: {out / 'report.md'}")
+
+
+def _gate(accept: bool) -> int:
+    """Exit status: 1 when a figure is worse than its accepted interval."""
+    from . import gate
+    from .studio import Sampling, Studio
+
+    measured = gate.measure(Studio(Sampling()))
+    print("\n".join(f"{name}: {rate}" for name, rate in measured.items()))
+    if accept:
+        gate.accept(measured)
+        return 0
+    worse = gate.regressions(measured, gate.accepted())
+    print("\n".join(["Worse than accepted:", *worse]) if worse else "No figure is worse than accepted.")
+    return int(bool(worse))
+
+
+def _concept_removal(arguments, out: Path) -> None:
+    from . import concept_removal
+
+    concept_removal.run(out, _guards(arguments.guards), arguments.subset, arguments.limit, arguments.seed)
+
+
+def _overhead(arguments, out: Path) -> None:
+    from . import overhead
+
+    overhead.run(out, arguments.full)
+
+
+def _prompts(arguments, out: Path) -> None:
+    from . import judges, prompts
+    from .studio import Sampling, Studio
+    from .world import Concept
+
+    if bool(arguments.clip_vision) != bool(arguments.clip_text):
+        raise SystemExit("bench: CLIP scores need both --clip-vision and --clip-text.")
+    rows = prompts.read(arguments.csv)[: arguments.limit]
+    sampling = Sampling(arguments.steps, arguments.cfg, size=arguments.size)
+    studio = Studio(sampling, **({"checkpoint": arguments.checkpoint} if arguments.checkpoint else {}))
+    phrases = studio.pack.host.concept_sets.get(arguments.concept_set).phrases
+    judge = judges.JUDGES[arguments.detector](arguments.family)
+    score = judges.ClipScore(arguments.clip_vision, arguments.clip_text) if arguments.clip_vision else None
+    concept = Concept(arguments.concept_set, phrases, frozenset())
+    prompts.run(out, studio, rows, concept, _guards(arguments.guards), judge, score)
+
+
+def _guards(names: list[str] | None) -> tuple:
+    from .guards import BY_NAME
+
+    unknown = set(names or ()) - set(BY_NAME)
+    if unknown:
+        raise SystemExit(f"bench: unknown guard {', '.join(sorted(unknown))}. Known: {', '.join(BY_NAME)}.")
+    return tuple(BY_NAME[name] for name in names or BY_NAME)
 
 
 if __name__ == "__main__":

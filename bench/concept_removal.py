@@ -79,14 +79,17 @@ class Runner:
         wanted = {(kept, item.seed) for item in items for kept in item.kept}
         for single in self.singles:
             if (single.kept[0], single.seed) in wanted:
-                self.alone[single.kept[0], single.seed] = single.kept[0] in self.plain(single).seen
+                self.alone[single.kept[0], single.seed] = single.kept[0] in self.bench.studio.seen(
+                    self.plain(single).picture
+                )
 
     def run(self, task: Task) -> Record:
         unguarded = self.plain(task.item)
         shot = unguarded
         if task.guard.name != "none":
             shot = self.bench.shoot(task.item, task.guard, task.concept)
-        return record(task.guard.name, task.item, task.concept, shot, unguarded, self.alone)
+        see = self.bench.studio.seen
+        return record(task.guard.name, task.item, task.concept, shot, unguarded, see, self.alone)
 
 
 def run(out: Path, guards: tuple[Guard, ...] = GUARDS, subset: int = SUBSET, limit: int = 0, seed: int = SEED) -> None:

@@ -48,7 +48,6 @@ class Shot:
     """What a guard did to one prompt."""
 
     picture: Picture
-    seen: set[str]
     flagged: tuple[str, ...] = ()
     score: float = math.nan  # the largest of the prompt's words, nan without a detector
     unchanged: bool = True  # conditioning identical to the unguarded one, bit for bit
@@ -90,7 +89,7 @@ class Bench:
         unchanged = not guard.negative and guard.sld is None and same(positive, plain)
         make_model, model_key = self._model(guard, phrases) if not unchanged else (None, "")
         picture = self.studio.picture(positive, negative, item.seed, make_model, model_key)
-        return Shot(picture, self.studio.seen(picture), flagged, score, unchanged)
+        return Shot(picture, flagged, score, unchanged)
 
     def _model(self, guard: Guard, phrases: str):
         """(function that makes the patched model, its name for the cache)."""

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .guards import Shot
@@ -42,8 +42,15 @@ class Record:
 
 
 def record(
-    guard: str, item: Item, concept: Concept, shot: Shot, unguarded: Shot, alone: dict[tuple[str, int], bool]
+    guard: str,
+    item: Item,
+    concept: Concept,
+    shot: Shot,
+    unguarded: Shot,
+    see: Callable[[Picture], set[str]],
+    alone: dict[tuple[str, int], bool],
 ) -> Record:
+    seen = see(shot.picture)
     known = [alone[kept, item.seed] for kept in item.kept if (kept, item.seed) in alone]
     return Record(
         guard,
@@ -55,10 +62,10 @@ def record(
         shot.flagged,
         shot.score,
         shot.unchanged,
-        bool(shot.seen & concept.seen_as),
-        _share(item.kept, shot.seen),
+        bool(seen & concept.seen_as),
+        _share(item.kept, seen),
         sum(known) / len(known) if len(known) == len(item.kept) > 0 else math.nan,
-        _share(item.kept, unguarded.seen),
+        _share(item.kept, see(unguarded.picture)),
         *_distances(shot.picture, unguarded.picture),
         shot.picture.key,
     )

@@ -49,6 +49,17 @@ def rate(
     return Rate((total[0] / total[1]).item(), low, high, len(values))
 
 
+def wilson(hits: Sequence[bool], z: float = 1.96) -> Rate:
+    """Share of hits with its Wilson score interval, which stays open at 0 and 1 where a bootstrap collapses."""
+    n = len(hits)
+    if not n:
+        return Rate(math.nan, math.nan, math.nan, 0)
+    share = sum(hits) / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return Rate(share, max(centre - half, 0.0), min(centre + half, 1.0), n)
+
+
 def psnr(one: torch.Tensor, other: torch.Tensor) -> float:
     """Peak signal-to-noise ratio in dB of pictures in [0, 1]; infinite for equal ones."""
     error = (one.float() - other.float()).square().mean().item()

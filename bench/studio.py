@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import sys
@@ -51,7 +52,7 @@ class Studio:
         self,
         sampling: Sampling,
         cache: Path = CACHE,
-        checkpoint: str = setup_host.CHECKPOINT,
+        checkpoint: str | Path = setup_host.CHECKPOINT,
         skip_idle_layers: bool = True,
     ):
         self.nodes = inprocess.boot()
@@ -59,11 +60,20 @@ class Studio:
         import comfy.utils
 
         comfy.utils.set_progress_bar_enabled(False)
+        identity = checkpoint
+        if isinstance(checkpoint, Path):
+            import folder_paths
+
+            folder_paths.add_model_folder_path("checkpoints", str(checkpoint.resolve().parent))
+            checkpoint, identity = checkpoint.name, f"{checkpoint.name} {checkpoint.stat().st_size}"
         self.model, self.clip, self.vae = self.nodes.CheckpointLoaderSimple().load_checkpoint(checkpoint)
-        self.sampling, self.cache, self.checkpoint = sampling, cache, checkpoint
-        self.detector = Detector()
+        self.sampling, self.cache, self.checkpoint = sampling, cache, identity
         if skip_idle_layers and checkpoint == setup_host.CHECKPOINT:
             skip_identity_layers(self.clip)
+
+    @functools.cached_property
+    def detector(self) -> Detector:
+        return Detector()
 
     def encode(self, text: str) -> list:
         """What CLIPTextEncode makes of `text`."""
