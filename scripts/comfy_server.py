@@ -29,10 +29,13 @@ class ServerError(RuntimeError):
 
 
 class Server:
-    """`with Server(folder) as server: server.client()`. Pictures and the log go into `folder`."""
+    """`with Server(folder) as server: server.client()`. Pictures and the log go into `folder`.
 
-    def __init__(self, folder: Path):
-        self.folder = folder.resolve()
+    `flags` are further command line options of ComfyUI.
+    """
+
+    def __init__(self, folder: Path, *flags: str):
+        self.folder, self.flags = folder.resolve(), flags
         self.log = self.folder / "server.log"
         self.address = f"127.0.0.1:{_free_port()}"
         self._process: subprocess.Popen | None = None
@@ -85,7 +88,7 @@ class Server:
             "--temp-directory": self.folder,
             "--database-url": "sqlite:///:memory:",
         }
-        flags = ["--cpu", "--disable-auto-launch", "--disable-api-nodes"]
+        flags = ["--cpu", "--disable-auto-launch", "--disable-api-nodes", *self.flags]
         command = [setup_host.python(), "main.py", *flags, *(part for pair in options.items() for part in pair)]
         return [str(part) for part in command]
 

@@ -31,9 +31,9 @@ CONCEPT_SET = "weapons"
 SEED = 1
 PROMPTS = (
     "a cat and a pistol",
-    "a robot next to a handgun",  # a synonym
-    "a knife on a pink background, fluent style",
-    "a guitar and a rabbit",  # nothing to remove
+    "a frog next to a gun",  # a synonym
+    "a guitar and an axe on a yellow background",
+    "a kite and a house",  # nothing to remove
 )
 
 
@@ -109,16 +109,17 @@ def make(folder: Path) -> str:
     """Make all pictures, write the files into `folder`, return the table."""
     shutil.rmtree(folder, ignore_errors=True)
     print("[demo] starting ComfyUI ...", flush=True)
-    entries, columns = [], []
+    runs = [Run(prompt, seed=SEED) for prompt in PROMPTS]
     with Server(folder) as server, server.client() as client:
-        studio = Studio(client, 2 * len(PROMPTS))
-        for prompt in PROMPTS:
-            run = Run(prompt, seed=SEED)
-            plain = studio.picture(f"unguarded  {prompt!r}", unguarded(run))
-            safe = studio.picture(f"guarded    {prompt!r}", guarded(run, CONCEPT_SET))
-            item = entry(prompt, plain, safe)
-            entries.append(item)
-            columns.append(Column(prompt, item["flagged"], plain.image, safe.image, plain.objects(), safe.objects()))
+        studio = Studio(client, 2 * len(runs))
+        # one kind after the other: ComfyUI caches what the graph before had, here the concept subspace
+        plain = [studio.picture(f"unguarded  {run.prompt!r}", unguarded(run)) for run in runs]
+        safe = [studio.picture(f"guarded    {run.prompt!r}", guarded(run, CONCEPT_SET)) for run in runs]
+    entries = [entry(*row) for row in zip(PROMPTS, plain, safe, strict=True)]
+    columns = [
+        Column(item["prompt"], item["flagged"], left.image, right.image, left.objects(), right.objects())
+        for item, left, right in zip(entries, plain, safe, strict=True)
+    ]
     draw(columns).save(folder / "side_by_side.png")
     report = {"concept_set": CONCEPT_SET, "prompts": entries}
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
