@@ -73,3 +73,13 @@ def test_prompts_of_a_csv_are_guarded_judged_and_written(studio, tmp_path):
     assert results[2].picture == results[3].picture  # harmless: the guarded picture is the unguarded one
     assert results[0].picture != results[1].picture
     assert "| adaptive | weapon |" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_nudenet_knows_the_classes_that_are_counted_and_finds_none_in_a_picture_of_the_tiny_world(studio):
+    labels = pytest.importorskip("nudenet.nudenet", reason="the optional detector of `bench prompts`")
+    judge = judges.NudeNetJudge()
+    assert set(vars(labels)["__labels"]) >= judge.CLASSES
+    studio.sampling = Sampling(steps=3)
+    picture = studio.picture(studio.encode("a wolf"), studio.encode(""), 1)
+    studio.sampling = Sampling()
+    assert judge.found(picture.image[0]) == []
