@@ -1,13 +1,16 @@
 # Needs make and Python 3.11 or newer. The first target sets up the rest in .comfy/ (see scripts/setup_host.py).
 #   make demo    guarded and unguarded pictures side by side, in output/demo/
 #   make test    style, then every test
+#   make bench   the guard's figures, in output/bench/ (BENCH=overhead, BENCH="prompts own.csv", ... for others)
 # COMFYUI_PATH=<checkout> [COMFYUI_PYTHON=<its interpreter>] use an existing ComfyUI instead of the pinned one.
 
 PYTHON ?= python3
 HOST_PYTHON = $(or $(COMFYUI_PYTHON),.comfy/venv/bin/python)
 TESTS ?= tests
 
-.PHONY: demo test lint setup clean
+BENCH ?= concept-removal
+
+.PHONY: demo test lint bench setup clean
 
 demo:
 	@$(PYTHON) scripts/setup_host.py
@@ -20,6 +23,15 @@ test: lint
 lint: setup
 	@$(HOST_PYTHON) -m ruff check .
 	@$(HOST_PYTHON) -m ruff format --check .
+
+bench: export PYTHONPATH := $(CURDIR)/.comfy/plotting$(if $(PYTHONPATH),:$(PYTHONPATH))
+bench: setup .comfy/plotting
+	@$(HOST_PYTHON) -m bench $(BENCH)
+
+# Beside the interpreter and without dependencies, so that a user's own ComfyUI environment stays as it is.
+.comfy/plotting: bench/requirements.txt | setup
+	@$(HOST_PYTHON) -m pip install -q --no-deps --upgrade --target $@ -r $<
+	@touch $@
 
 setup:
 	@$(PYTHON) scripts/setup_host.py --tools

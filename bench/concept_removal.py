@@ -11,7 +11,7 @@ from . import attack, report
 from .guards import BY_NAME, GUARDS, Bench, Guard, Shot
 from .records import Record, record, write
 from .studio import Sampling, Studio
-from .world import SEED, Concept, Item, World
+from .world import SEED, Concept, Item, World, stratified
 
 FULL = ("none", "adaptive")  # these see every prompt; the others a stratified subset, for time
 SWEPT = (0.3, 0.7)  # thresholds of the trade-off plot, beside the calibrated one
@@ -46,18 +46,6 @@ def plan(world: World, guards: tuple[Guard, ...], subset: int, limit: int = 0) -
             swept = dataclasses.replace(BY_NAME["adaptive"], name=f"adaptive, threshold {value}", threshold=value)
             tasks += [Task(swept, item, concepts["weapon"]) for item in few]
     return tasks
-
-
-def stratified(items: list[Item], count: int) -> list[Item]:
-    """`count` items in order, each case by its share, at least one of each."""
-    cases: dict[str, list[Item]] = {}
-    for item in items:
-        cases.setdefault(item.case, []).append(item)
-    chosen: set[Item] = set()
-    for group in cases.values():
-        wanted = max(1, round(count * len(group) / len(items)))
-        chosen.update(group[i * len(group) // wanted] for i in range(wanted))
-    return [item for item in items if item in chosen]
 
 
 class Runner:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .concept_removal import stratified
 from .guards import BY_NAME, Bench
 from .statistics import Rate, wilson
 from .studio import Studio
-from .world import World
+from .world import World, stratified
 
 BASELINE = Path(__file__).with_name("baseline.json")
 PROMPTS, PICTURES = 60, 12

@@ -193,3 +193,15 @@ def article(phrase: str) -> str:
     if phrase.startswith(("swords", "crossed swords", "sabers", "(crossed swords")):
         return phrase
     return f"{'an' if phrase.lstrip('(')[:1] in 'aeiou' and not phrase.startswith('embedding') else 'a'} {phrase}"
+
+
+def stratified(items: list[Item], count: int) -> list[Item]:
+    """`count` items in order, each case by its share, at least one of each."""
+    cases: dict[str, list[Item]] = {}
+    for item in items:
+        cases.setdefault(item.case, []).append(item)
+    chosen: set[Item] = set()
+    for group in cases.values():
+        wanted = max(1, round(count * len(group) / len(items)))
+        chosen.update(group[i * len(group) // wanted] for i in range(wanted))
+    return [item for item in items if item in chosen]
