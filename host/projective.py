@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 import torch
 
 from ..safree import SafreeError, detection, projection, validation
@@ -24,7 +26,7 @@ def steer(clip, found, tokens, base, subspaces, settings):
             f"mode {settings.mode!r} knows no layout of the conditioning that {type(clip.cond_stage_model).__name__} "
             f"makes of {'+'.join(encoder.key for encoder in found)}. Choose mode 'adaptive'."
         )
-    findings, edits, original, steered = [], [], [], []
+    findings, edits, differences = [], [], []
     for encoder in steered_encoders:
         chunks, slot = tokens[encoder.key], slots[encoder.key]
         offset = base[0][0].shape[1] - sum(map(len, chunks)) if slot.last else 0
@@ -33,8 +35,7 @@ def steer(clip, found, tokens, base, subspaces, settings):
             if end > first:
                 noted, states, result = _steer_chunk(clip, encoder, chunk, subspaces, settings)
                 findings += noted
-                original.append(states)
-                steered.append(result)
+                differences += [validation.difference(states, result)] * len(states)
                 columns = slice(slot.column, slot.column + states.shape[-1])
                 rows = [i for i, finding in enumerate(noted) if finding.strength]
                 edits += [(offset + first + i, columns, result[i]) for i in rows]
@@ -45,7 +46,7 @@ def steer(clip, found, tokens, base, subspaces, settings):
     for tensor, _ in filtered:
         for position, columns, value in edits:
             tensor[:, position, columns] = value.to(tensor)
-    return findings, filtered, validation.difference(torch.cat(original), torch.cat(steered))
+    return findings, filtered, statistics.mean(differences)
 
 
 def left_out(clip, found: list[Encoder], base) -> list[str]:
