@@ -312,7 +312,9 @@ def main(tools: bool) -> None:
 if __name__ == "__main__":
     try:
         main("--tools" in sys.argv[1:])
-    except (SetupError, OSError, lzma.LZMAError, EOFError, zipfile.BadZipFile) as error:
+    except SetupError as error:
         sys.exit(f"[setup] failed: {error}")
+    except (OSError, lzma.LZMAError, EOFError, zipfile.BadZipFile) as error:
+        sys.exit(f"[setup] failed: {error}\nSee to the disk or the file, then run the same command again.")
     except KeyboardInterrupt:
         sys.exit("\n[setup] interrupted: run the same command again, it continues where it stopped.")
