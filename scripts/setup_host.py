@@ -63,28 +63,7 @@ MINIMUM_VERSION = (0, 3, 64)  # of ComfyUI
 MINIMUM_FREE_GB = 4
 HEARTBEAT = 15.0  # seconds between two signs of life of a long command
 
-# The index serves a CUDA torchvision beside a CPU torch on some machines; its import then fails on two missing
-# operators. Declaring them just before the first torchvision import is enough, ComfyUI never calls them. Run by a
-# .pth file: Debian's Python has a sitecustomize of its own, which would hide ours.
-NMS_SHIM = """\
-import sys
-from importlib.abc import MetaPathFinder
-
-
-class _DeclareTorchvisionOps(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name == "torchvision":
-            sys.meta_path.remove(self)
-            import torch
-
-            for op in ("nms(Tensor dets, Tensor scores, float iou_threshold)",
-                       "qnms(Tensor dets, Tensor scores, float iou_threshold)"):
-                torch.library.define(f"torchvision::{op.split('(')[0]}", "(" + op.split("(")[1] + " -> Tensor")
-        return None
-
-
-sys.meta_path.insert(0, _DeclareTorchvisionOps())
-"""
+TORCHVISION_FIX = ROOT / "scripts" / "declare_torchvision_ops.py"
 
 
 class SetupError(RuntimeError):
@@ -194,8 +173,8 @@ def install_runtime() -> None:
     pip("install", "--no-deps", TORCHVISION)  # its dependencies would swap the torch above for another build
     if imports("torchvision"):
         return
-    (site_packages() / "declare_torchvision_ops.py").write_text(NMS_SHIM)
-    (site_packages() / "declare_torchvision_ops.pth").write_text("import declare_torchvision_ops\n")
+    shutil.copy(TORCHVISION_FIX, site_packages())
+    (site_packages() / f"{TORCHVISION_FIX.stem}.pth").write_text(f"import {TORCHVISION_FIX.stem}\n")
     if not imports("torchvision"):
         raise SetupError(f"{TORCH} and {TORCHVISION} do not match: set SAFREE_TORCH and SAFREE_TORCHVISION.")
 
@@ -296,7 +275,7 @@ def main(tools: bool) -> None:
     if own_venv():
         drop_half_made_environment()
         step("virtual-environment", environment, [sys.version], make_venv)
-        wanted = [TORCH, TORCHVISION, NMS_SHIM, *runtime_requirements()]
+        wanted = [TORCH, TORCHVISION, TORCHVISION_FIX.read_text(), *runtime_requirements()]
         step("runtime-packages", environment, wanted, install_runtime)
     if tools:
         step("test-tools", environment if own_venv() else TOOLS_FOLDER, [str(python()), *TOOLS], install_tools)
