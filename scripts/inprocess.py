@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType
 
-try:
-    import setup_host
-except ImportError:  # imported as scripts.inprocess from a test
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
-    import setup_host
+import setup_host
 
 PACK = "comfyui_safree"
 
@@ -42,11 +37,8 @@ def boot() -> ModuleType:
     sys.argv = arguments
     comfy.cli_args.args.cpu = True
     comfy.cli_args.args.base_directory = str(setup_host.base())
-    import folder_paths
     import utils.extra_config  # noqa: F401  must precede nodes, or `utils` is taken by another package
 
-    for kind in ("checkpoints", "embeddings"):
-        folder_paths.add_model_folder_path(kind, str(setup_host.base() / "models" / kind), is_default=True)
     import nodes
 
     return nodes
