@@ -52,6 +52,8 @@ def _draw(draw: ImageDraw.ImageDraw, report: dict) -> int:
     if report.get("flagged"):
         share = report["t_prime"]["share"]
         y = _bar(draw, y + 8, share, f"t' {share:.0%} of the schedule")
+    for note in report.get("notes", []):
+        y = _lines(draw, y + 4, note, FAINT)
     for count in report.get("filtered_steps", []):
         y = _bar(draw, y + 8, count / report["steps"], f"t' {count} of {report['steps']} steps")
     return y + MARGIN

@@ -42,6 +42,7 @@ export const tokenPanel = readable((report) => {
     const share = report.t_prime.share;
     parts.push(bar([share], `t' ${percent(share)}`, `Filter on for the first ${percent(share)} of the schedule`));
   }
+  parts.push(...(report.notes ?? []).map((note) => make("p", "safree-detail", note)));
   return parts;
 }, REPORT_VERSION);
 

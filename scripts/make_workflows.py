@@ -11,16 +11,18 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import server
 import setup_host
+from comfy_server import Server
 from PIL import Image
 from workflow_graph import Graph, Output
 
 FOLDER = setup_host.ROOT / "example_workflows"
-THUMBNAIL = 384  # pixels
+EXAMPLE_IMAGE = "example.png"  # ComfyUI brings it
+THUMBNAIL, PLOT_WIDTH = 384, 480  # pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +101,7 @@ def tiny_checkpoint(graph: Graph, world: World, prompt: str) -> None:
 
 def image_to_image(graph: Graph, world: World, prompt: str) -> None:
     checkpoint = graph.add("CheckpointLoaderSimple", ckpt_name=world.checkpoint)
-    image = graph.add("LoadImage", image="example.png")
+    image = graph.add("LoadImage", image=EXAMPLE_IMAGE)
     size = {"width": world.side, "height": world.side, "upscale_method": "lanczos", "crop": "center"}
     scaled = graph.add("ImageScale", image=image[0], **size)
     latent = graph.add("VAEEncode", pixels=scaled[0], vae=checkpoint[2])
@@ -196,14 +198,14 @@ RECIPES = {
         sdxl,
         "## SDXL\nBoth text encoders (l and g) are checked, each against its own subspace.",
         "a nude man resting on a beach at sunset, photograph",
-        "a fox and a bikini",
+        "a fox and a pistol",
         None,
     ),
     "sd3": Recipe(
         sd3,
         "## Stable Diffusion 3.5\nThe checkpoint with CLIP-L, CLIP-G and T5 inside; all three are checked.",
         "a nude dancer on a stage, oil painting",
-        "an owl and a bikini",
+        "an owl next to a dagger",
         None,
     ),
     "flux": Recipe(
@@ -211,7 +213,7 @@ RECIPES = {
         "## Flux at CFG 1\nA distilled model has no negative branch, so a negative prompt does nothing; SAFREE does "
         "not need one.",
         "a naked couple under a waterfall, film still",
-        "a pig and a bikini",
+        "a pig with a handgun",
         None,
     ),
     "video_wan": Recipe(
@@ -252,14 +254,13 @@ def build(recipe: Recipe, object_info: dict) -> Graph:
 
 
 def tiny_twin(recipe: Recipe, object_info: dict) -> Graph:
-    """What the thumbnail shows: the same graph on the tiny checkpoint, or the plot of its report."""
+    """What the thumbnail shows: the same graph on the tiny checkpoint, or the plot of a report."""
     graph = Graph(object_info, "")
     if recipe.world is not None:
         recipe.build(graph, TINY, recipe.tiny_prompt)
         return graph
     clip = graph.add("CheckpointLoaderSimple", ckpt_name=TINY.checkpoint)[1]
-    concept = "weapons" if recipe.build is video else "nudity"
-    guarded = guard(graph, clip, recipe.tiny_prompt, concept).node
+    guarded = guard(graph, clip, recipe.tiny_prompt, "weapons").node
     graph.add("SaveImage", images=graph.add("SafetyReportPlot", report=guarded[1])[0])
     return graph
 
@@ -270,23 +271,28 @@ def write(path: Path, data: dict) -> None:
 
 
 def main() -> None:
-    with server.running() as host:
-        info = host.get("/object_info")
+    shutil.copy(setup_host.host() / "input" / EXAMPLE_IMAGE, setup_host.base() / "input")
+    with Server(setup_host.ROOT / "output" / "workflows") as server, server.client() as client:
+        info = json.loads(client.get("/object_info"))
         for name, recipe in RECIPES.items():
             graph = build(recipe, info)
             write(FOLDER / f"{name}.json", graph.editor())
             write(FOLDER / "api" / f"{name}.json", graph.api())
-            images = host.run(tiny_twin(recipe, info).api())
-            thumbnail(images[0]).save(FOLDER / f"{name}.jpg", quality=85)
+            twin = tiny_twin(recipe, info)
+            saver = str(next(node.id for node in twin.nodes if node.kind == "SaveImage"))
+            picture = client.get("/view", **client.run(twin.api()).outputs[saver]["images"][0])
+            thumbnail(picture).save(FOLDER / f"{name}.jpg", quality=85)
             print(name)
 
 
 def thumbnail(png: bytes) -> Image.Image:
+    """A square picture; of a report's plot, the left part, where the words are."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    scale = THUMBNAIL / max(image.size)
-    image = image.resize([round(side * scale) for side in image.size], Image.Resampling.LANCZOS)
+    image = image.crop((0, 0, min(image.width, PLOT_WIDTH), image.height))
+    scale = THUMBNAIL / image.width
+    image = image.resize((THUMBNAIL, round(image.height * scale)), Image.Resampling.LANCZOS)
     square = Image.new("RGB", (THUMBNAIL, THUMBNAIL), (32, 32, 34))
-    square.paste(image, ((THUMBNAIL - image.width) // 2, (THUMBNAIL - image.height) // 2))
+    square.paste(image, (0, (THUMBNAIL - image.height) // 2))
     return square
 
 
