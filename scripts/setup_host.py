@@ -57,7 +57,8 @@ RUNTIME = [
     "requests",
     "comfyui-frontend-package==1.32.9",
 ]
-TOOLS = ["pytest==9.0.2", "ruff==0.15.1", "hypothesis==6.170.17", "jsonschema==4.26.0"]
+TOOLS = ["pytest==9.0.2", "ruff==0.15.1", "hypothesis==6.170.17", "jsonschema==4.26.0", "playwright==1.65.2"]
+NEWEST_FRONT_END = "comfyui-frontend-package==1.58.1"  # for the browser tests, beside the one in RUNTIME
 TOOLS_FOLDER = WORK / "tools"  # used beside COMFYUI_PYTHON; the Makefile puts it on PYTHONPATH
 MINIMUM_VERSION = (0, 3, 64)  # of ComfyUI
 MINIMUM_FREE_GB = 4
@@ -218,6 +219,21 @@ def unpack_host() -> None:
     tree.rename(WORK / "host")
 
 
+def newest_front_end() -> Path:
+    """The folder for `--front-end-root`."""
+    return WORK / "front-end"
+
+
+def unpack_front_end() -> None:
+    pip("download", "--no-deps", "-d", SCRATCH, NEWEST_FRONT_END)
+    wheel = next(SCRATCH.glob("comfyui_frontend_package-*.whl"))
+    prefix = "comfyui_frontend_package/static/"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(SCRATCH, [name for name in archive.namelist() if name.startswith(prefix)])
+    shutil.rmtree(newest_front_end(), ignore_errors=True)
+    (SCRATCH / prefix).rename(newest_front_end())
+
+
 def unpack_checkpoint(packed: Path, target: Path) -> None:
     partial = SCRATCH / target.name
     with lzma.open(packed) as source, open(partial, "wb") as sink:
@@ -279,6 +295,7 @@ def main(tools: bool) -> None:
         step("runtime-packages", environment, wanted, install_runtime)
     if tools:
         step("test-tools", environment if own_venv() else TOOLS_FOLDER, [str(python()), *TOOLS], install_tools)
+        step("newest-front-end", newest_front_end(), [NEWEST_FRONT_END], unpack_front_end)
     if not os.environ.get("COMFYUI_PATH"):
         step("comfyui", WORK / "host", [HOST_WHEEL], unpack_host)
     packed, target = ASSETS / f"{CHECKPOINT}.xz", base() / "models" / "checkpoints" / CHECKPOINT
