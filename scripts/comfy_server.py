@@ -88,8 +88,6 @@ class Server:
             "--temp-directory": self.folder,
             "--database-url": "sqlite:///:memory:",
         }
-        if self.front_end:
-            options["--front-end-root"] = self.front_end
         flags = ["--cpu", "--disable-auto-launch", "--disable-api-nodes", *self.flags]
         command = [setup_host.python(), "main.py", *flags, *(part for pair in options.items() for part in pair)]
         return [str(part) for part in command]
