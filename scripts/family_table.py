@@ -1,0 +1,66 @@
+"""The README's table of model families, from the cells that the tests of tests/host/test_families.py wrote.
+
+    python scripts/family_table.py             print it
+    python scripts/family_table.py --write     put it between the markers `<!-- families -->` in README.md
+
+Run `pytest tests/host/test_families.py` first: each cell is there only if its test passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+
+import setup_host
+
+RESULTS = setup_host.WORK / "family_table.json"
+README = setup_host.ROOT / "README.md"
+MARKER = "<!-- families -->"
+COLUMNS = {
+    "encoders": "text encoders, each steered in its own space",
+    "steering": "words steered",
+    "pooled": "pooled output steered",
+    "unflagged": "nothing flagged, strength 0",
+    "self-validation": "self-validation",
+    "re-attention": "re-attention",
+    "paper": "`paper`",
+    "reference": "`reference`",
+    "sampled": "sampled",
+}
+
+
+def table(cells: dict[str, dict[str, str]]) -> str:
+    """Markdown; a cell without a passed test shows as 'not tested'."""
+    lines = ["| family | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    lines += [
+        f"| {family} | " + " | ".join(row.get(column, "not tested") for column in COLUMNS) + " |"
+        for family, row in cells.items()
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="replace the table in README.md")
+    arguments = parser.parse_args()
+    if not RESULTS.exists():
+        sys.exit(f"{RESULTS} is not there. Run pytest tests/host/test_families.py first.")
+    made = table(json.loads(RESULTS.read_text()))
+    if not arguments.write:
+        print(made)
+        return
+    text, found = re.subn(
+        f"{MARKER}.*{MARKER}",
+        lambda _: f"{MARKER}\n{made}\n{MARKER}",
+        README.read_text(encoding="utf-8"),
+        flags=re.S,
+    )
+    if not found:
+        sys.exit(f"README.md has no pair of markers {MARKER}.")
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
