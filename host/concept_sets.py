@@ -48,6 +48,8 @@ def load(path: Path) -> ConceptSet:
             raise wrong(field, "is missing")
         if not isinstance(data[field], kind) or isinstance(data[field], bool):
             raise wrong(field, f"is not of type {kind.__name__}")
+    if data["version"] < 1:
+        raise wrong("version", f"is {data['version']}, less than 1")
     if data["name"] != path.stem:
         raise wrong("name", f"is {data['name']!r}, not the file's name {path.stem!r}")
     try:

@@ -21,15 +21,14 @@ def alignment(p: torch.Tensor, masked: torch.Tensor, space: EncoderSubspace) -> 
     """Mode `adaptive`: the share of a word's effect on the prompt that lies in the concept subspace, in [-1, 1].
 
     The effect of word i is e_i = p - p_\\i without its everyday part; the score is |P_C e_i| / |e_i|, negative when
-    the word moves the prompt away from the concept. Being a share, it does not fade in long prompts, as the growth
-    of the paper's distance does.
+    the word moves the prompt away from the concept phrase that it concerns most. Being a share, it does not fade in
+    long prompts, as the growth of the paper's distance does.
     """
-    basis = space.aligned_basis  # [r, D]
     effect = reject(p - masked, space.common)  # [N, D]
-    inside = (effect @ basis.T).norm(dim=-1)
+    inside = (effect @ space.aligned_basis.T).norm(dim=-1)
     score = inside / effect.norm(dim=-1).clamp_min(1e-6 * p.norm())
-    presence, presence_masked = (reject(v, space.common) @ basis.T for v in (p, masked))
-    return torch.where(presence.norm() >= presence_masked.norm(dim=-1), score, -score)
+    toward = effect @ torch.nn.functional.normalize(reject(space.concepts - space.probe, space.common), dim=-1).T
+    return torch.where(toward.amax(dim=-1) >= -toward.amin(dim=-1), score, -score)
 
 
 def thresholds(space: EncoderSubspace, chosen: float = 0.0) -> tuple[float, float]:

@@ -12,9 +12,10 @@ import json
 
 import pytest
 import setup_host
+import tiny_families
 import tiny_models
 import torch
-from tiny_models import FAMILIES
+from tiny_families import FAMILIES
 
 PROMPT = "a cat and a pistol on a red chair"
 PLAIN = "a (dog:1.3) beside a [banana], " + "an apple and the moon, " * 16  # weights, and more than 75 tokens
@@ -42,6 +43,13 @@ class Built:
     def pictures(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Latents of the unguarded and of the guarded prompt."""
         return self.sample(self.model, self.stock), self.sample(self.model, self.guarded)
+
+
+@pytest.fixture(scope="module")
+def results() -> dict:
+    """Cells of the table; those of earlier runs are gone, so that none outlives its test."""
+    TABLE.unlink(missing_ok=True)
+    return {}
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
@@ -74,14 +82,13 @@ def built(request, comfy_nodes, pack):
 
 
 @pytest.fixture
-def record(built):
+def record(built, results):
     """Write a cell of the table: to be called where the test has shown what the cell says."""
 
     def write(column: str, cell: str) -> None:
-        cells = json.loads(TABLE.read_text()) if TABLE.exists() else {}
-        cells.setdefault(built.name, {})[column] = cell
+        results.setdefault(built.name, {})[column] = cell
         TABLE.parent.mkdir(exist_ok=True)
-        TABLE.write_text(json.dumps(cells, indent=1))
+        TABLE.write_text(json.dumps(results, indent=1))
 
     return write
 
@@ -112,7 +119,7 @@ def test_the_flagged_word_is_neutral_in_every_encoder(built, record):
         assert "pistol" not in after
         assert "redchair" in after
         changed = [a for a, b in zip(whole[key][0], cleaned[key][0], strict=True) if a != b]
-        assert len(letters(built.clip, key, [changed])) <= len("apistol")  # and hardly anything else
+        assert len(letters(built.clip, key, [changed])) <= len("apistolon")  # and hardly anything else
     assert equal(built.guarded, built.clip.encode_from_tokens_scheduled(cleaned))
     assert not torch.equal(built.guarded[0][0], built.stock[0][0])
     record("encoders", " + ".join(built.family.encoders))
@@ -224,7 +231,7 @@ SD3_PARTS = [
 @pytest.mark.parametrize(("keys", "arguments"), SD3_PARTS, ids=lambda value: "+".join(value))
 @pytest.mark.parametrize("mode", ["adaptive", "paper"])
 def test_sd3_with_only_some_of_its_encoders(comfy_nodes, pack, keys, arguments, mode):
-    text = tiny_models.TextModel(*tiny_models.SD3_TEXT, arguments, config=tiny_models.SD3_CONFIG)
+    text = tiny_models.TextModel(*tiny_families.SD3_TEXT, arguments, config=tiny_families.SD3_CONFIG)
     clip = text.clip()
     (encoder,) = pack.host.encoders.encoders(clip)
     assert (encoder.key,) == keys

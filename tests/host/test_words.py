@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tiny_models import FAMILIES
+from tiny_families import FAMILIES
 
 TEXT = "A pistol,axe and (knife:1.3) beside a café; U.S. [gun]"
 WORDS = ["a", "pistol", ",", "axe", "and", "knife", "beside", "a", "café", ";", "u", ".", "s", ".", "[", "gun", "]"]
