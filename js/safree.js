@@ -14,7 +14,9 @@ const WIDGET = "safree_panel";
 /** Node class -> key of its ui output, and the function that draws it. */
 const PANELS = {
   ConceptSubspace: ["safree_subspace", subspacePanel],
+  LoadConceptSubspace: ["safree_subspace", subspacePanel],
   SafreeConditioning: ["safree_report", tokenPanel],
+  SafreeFilterConditioning: ["safree_report", tokenPanel],
   SelfValidatingSampler: ["safree_sampling", samplingPanel],
 };
 
