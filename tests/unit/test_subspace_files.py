@@ -15,6 +15,8 @@ from safree import SafreeError
 from safree.subspace import FORMAT, ConceptSubspace, EncoderSubspace, load, save, span
 
 FAST = settings(max_examples=30, deadline=None)
+# What `str.isprintable` accepts: no controls, surrogates, unassigned code points, and no separator but the space.
+PRINTABLE = st.characters(exclude_categories=["C", "Zl", "Zp", "Zs"], include_characters=" ")
 
 
 def subspace(width: int = 16, seed: int = 0, keys=("l",), name="weapons", phrases=("gun", "knife")) -> ConceptSubspace:
@@ -44,8 +46,8 @@ def assert_same(one: ConceptSubspace, other: ConceptSubspace) -> None:
     width=st.integers(1, 64),
     seed=st.integers(0, 2**31),
     keys=st.lists(st.sampled_from(["l", "g", "t5xxl"]), min_size=1, unique=True),
-    name=st.text(max_size=40).filter(lambda text: text.isprintable()),
-    phrases=st.lists(st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable()), min_size=1, max_size=5),
+    name=st.text(PRINTABLE, max_size=40),
+    phrases=st.lists(st.text(PRINTABLE, min_size=1, max_size=20), min_size=1, max_size=5),
 )
 def test_what_is_saved_comes_back_bit_for_bit(tmp_path_factory, width, seed, keys, name, phrases):
     path = tmp_path_factory.mktemp("subspaces") / "one.safetensors"
