@@ -25,6 +25,12 @@ const panels = new Set();
 /** Last report of each node of this session, by place: undo brings a node back as it was saved before the run. */
 const remembered = new Map();
 
+/** The node that ran as `id`; '12:3' is node 3 of the subgraph in node 12. */
+function nodeAt(id) {
+  const start = { subgraph: app.rootGraph ?? app.graph };
+  return String(id).split(":").reduce((node, part) => node?.subgraph?.getNodeById(part), start);
+}
+
 const place = (node) => `${node.graph?.id}/${node.id}`;
 
 class Panel {
@@ -63,14 +69,10 @@ class Panel {
     this.node.graph?.setDirtyCanvas(true, true);
   }
 
-  show(report, remark = "") {
+  show(report, remark = report ? "" : "Run the workflow to see what the guard finds.") {
     this.content.replaceChildren();
-    if (!report) {
-      this.content.append(plainMessage("Run the workflow to see what the guard finds."));
-      return;
-    }
     if (remark) this.content.append(plainMessage(remark));
-    this.content.append(...this.draw(report));
+    if (report) this.content.append(...this.draw(report));
   }
 
   executed(report) {
@@ -83,13 +85,20 @@ class Panel {
   /** After the node's saved state was read: file, copy, undo. */
   restore() {
     const report = this.node.properties?.[PROPERTY] ?? remembered.get(place(this.node));
-    this.show(report, this.promptChanged(report) ? "The prompt was changed after this report." : "");
+    this.show(report, this.promptChanged(report) ? "The prompt was changed after this report." : undefined);
   }
 
   promptChanged(report) {
     const text = this.node.widgets?.find((widget) => widget.name === "text");
     const linked = this.node.inputs?.some((input) => input.name === "text" && input.link != null);
     return Boolean(report && text && !linked && "prompt" in report && text.value !== report.prompt);
+  }
+
+  /** ComfyUI had the node's outputs of an earlier run with the same inputs, and sends no report again. */
+  cached() {
+    this.ran = true;
+    if (this.node.properties?.[PROPERTY]) this.restore();
+    else this.show(null, "ComfyUI took this result from its cache, without a report. Change the node to see one.");
   }
 
   runEnded() {
@@ -117,6 +126,10 @@ app.registerExtension({
     document.head.append(style);
 
     api.addEventListener("execution_start", () => panels.forEach((panel) => (panel.ran = false)));
+    api.addEventListener("execution_cached", ({ detail }) => {
+      const nodes = new Set(detail.nodes.map(nodeAt));
+      panels.forEach((panel) => nodes.has(panel.node) && panel.cached());
+    });
     for (const end of ["execution_success", "execution_error", "execution_interrupted"]) {
       api.addEventListener(end, () => panels.forEach((panel) => panel.runEnded()));
     }

@@ -17,7 +17,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 SHOTS = setup_host.ROOT / "output" / "e2e"
 WORKFLOWS = sorted((setup_host.ROOT / "example_workflows").glob("*.json"))
 RUN_LIMIT = 300_000  # milliseconds
-PROMPT = "a <img src=x onerror=alert(1)> pistol"
+CONDITIONING = "window.app.canvas.graph._nodes.find((n) => n.type === 'SafreeConditioning')"
 
 
 @pytest.fixture(scope="module", params=["pinned", "newest"])
@@ -30,6 +30,7 @@ def editor(request, tmp_path_factory):
         page.alerts = []
         page.on("dialog", lambda dialog: (page.alerts.append(dialog.message), dialog.dismiss()))
         page.route("**/*", lambda route: route.continue_() if "127.0.0.1" in route.request.url else route.abort())
+        page.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
         page.goto(f"http://{server.address}/")
         page.wait_for_function("!!(window.app?.graph && window.LiteGraph?.registered_node_types?.SafreeConditioning)")
         page.kind = request.param
@@ -40,14 +41,18 @@ def editor(request, tmp_path_factory):
 def load(page, workflow: dict) -> None:
     page.evaluate("(workflow) => window.app.loadGraphData(workflow)", workflow)
     page.wait_for_timeout(1000)
+    # the editor says in a toast what is wrong with a workflow
+    assert texts(page, ".p-toast-message-warn, .p-toast-message-error") == []
 
 
-def tiny() -> dict:
-    """The workflow that runs anywhere, in few steps."""
+def tiny(prompt: str) -> dict:
+    """The workflow that runs anywhere, in few steps. A prompt of the test's own is not in the server's cache."""
     workflow = json.loads((setup_host.ROOT / "example_workflows" / "tiny_checkpoint.json").read_text())
     for node in workflow["nodes"]:
         if node["type"] == "SelfValidatingSampler":
             node["widgets_values"][2] = 4  # steps
+        if node["type"] == "SafreeConditioning":
+            node["widgets_values"][0] = prompt
     return workflow
 
 
@@ -55,7 +60,7 @@ def run(page) -> None:
     """Queue the graph and wait until the server has nothing left to do."""
     page.evaluate(
         "() => { window.done = ''; for (const e of ['execution_success', 'execution_error'])"
-        " window.app.api.addEventListener(e, () => (window.done = e), { once: true }); }"
+        " window.app.api.addEventListener(e, (m) => (window.done = m.detail.exception_message ?? e), { once: true }); }"
     )
     page.evaluate("() => window.app.queuePrompt(0)")
     page.wait_for_function("!!window.done", timeout=RUN_LIMIT)
@@ -68,32 +73,104 @@ def shoot(page, name: str) -> None:
     page.screenshot(path=SHOTS / f"{page.kind}_{name}.png")
 
 
+def frame(page, kind: str) -> None:
+    """Bring the node of a type to the middle, large enough to read."""
+    page.evaluate(
+        "(kind) => { const { app } = window, node = app.graph._nodes.find((n) => n.type === kind);"
+        " app.canvas.ds.scale = 1.3; app.canvas.centerOnNode(node); app.canvas.setDirty(true, true); }",
+        kind,
+    )
+    page.wait_for_timeout(500)
+
+
 def texts(page, selector: str) -> list[str]:
     return page.eval_on_selector_all(selector, "found => found.map((element) => element.textContent)")
 
 
 def test_the_heat_map_marks_the_flagged_word_and_survives_a_reload_of_the_workflow(editor):
-    load(editor, tiny())
+    load(editor, tiny("a monkey and a pistol on a pink background"))
     assert any("Run the workflow" in text for text in texts(editor, ".safree-message"))
     run(editor)
-    shoot(editor, "heat_map")
+    shoot(editor, "graph")
+    for kind in ("SafreeConditioning", "ConceptSubspace", "SelfValidatingSampler"):
+        frame(editor, kind)
+        shoot(editor, kind)
     assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
     label = editor.get_attribute(".safree-word.safree-flagged", "aria-label")
     assert "flagged" in label
     assert "weapons" in label
     assert any(text.startswith("Filtered for 4 of 4 steps") for text in texts(editor, ".safree-verdict"))
     assert "bow and arrow" in texts(editor, ".safree-chip")
-    saved = editor.evaluate("() => window.app.graph.serialize()")
+    saved = json.loads(editor.evaluate("() => JSON.stringify(window.app.graph.serialize())"))
     editor.evaluate("() => window.app.graph.clear()")
     assert texts(editor, ".safree-word") == []
     load(editor, saved)
     assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
 
 
+def test_a_copy_and_an_undo_keep_the_heat_map(editor):
+    load(editor, tiny("a cat and a pistol"))
+    run(editor)
+    editor.evaluate(
+        f"() => {{ const {{ canvas }} = window.app; canvas.deselectAll(); canvas.select({CONDITIONING});"
+        " canvas.copyToClipboard(); canvas.pasteFromClipboard(); }"
+    )
+    editor.wait_for_timeout(500)
+    assert texts(editor, ".safree-word.safree-flagged") == ["pistol", "pistol"]
+    editor.evaluate("() => window.app.extensionManager.workflow.activeWorkflow.changeTracker.undo()")
+    editor.wait_for_timeout(1000)
+    assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
+
+
+def test_a_node_that_was_not_run_says_that_its_report_is_an_earlier_one(editor):
+    load(editor, tiny("a wolf and a pistol"))
+    run(editor)
+    editor.evaluate(
+        "() => { const node = window.app.graph._nodes.find((n) => n.type === 'SelfValidatingSampler');"
+        " node.widgets.find((w) => w.name === 'seed').value += 1; }"
+    )
+    run(editor)  # the conditioning comes from the server's cache
+    assert not any("earlier one" in text for text in texts(editor, ".safree-message"))
+    editor.evaluate(
+        f"() => {{ const {{ canvas, graph }} = window.app, typed = (type) => graph._nodes.find((n) => n.type === type);"
+        f" canvas.deselectAll(); canvas.select({CONDITIONING}); canvas.copyToClipboard(); canvas.pasteFromClipboard();"
+        " const copy = graph._nodes.at(-1); typed('CheckpointLoaderSimple').connect(1, copy, 'clip');"
+        " typed('ConceptSubspace').connect(0, copy, 'subspaces');"
+        " copy.connect(0, typed('SelfValidatingSampler'), 'positive'); typed('SafetyReportPlot').mode = 2;"
+        f" {CONDITIONING}.mode = 2; }}"
+    )
+    run(editor)
+    assert any("earlier one" in text for text in texts(editor, ".safree-message"))
+
+
+def test_inside_a_subgraph_the_panel_still_shows_the_run(editor):
+    load(editor, tiny("a tiger and a pistol"))
+    editor.evaluate(f"() => window.app.canvas.graph.convertToSubgraph(new Set([{CONDITIONING}]))")
+    editor.evaluate(
+        "() => window.app.canvas.setGraph(window.app.graph._nodes.find((n) => n.isSubgraphNode?.()).subgraph)"
+    )
+    run(editor)
+    shoot(editor, "subgraph")
+    assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
+    editor.evaluate("() => window.app.canvas.setGraph(window.app.graph)")
+
+
+def test_nodes_2_0_show_the_same_panel(editor):
+    switch = "(on) => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
+    editor.evaluate(switch, True)
+    try:
+        load(editor, tiny("a robot and a pistol"))
+        run(editor)
+        frame(editor, "SafreeConditioning")
+        shoot(editor, "nodes_2_0")
+        assert "pistol" in texts(editor, ".safree-word.safree-flagged")
+        assert editor.locator(".safree-word.safree-flagged").first.is_visible()
+    finally:
+        editor.evaluate(switch, False)
+
+
 def test_a_prompt_with_html_stays_text(editor):
-    workflow = tiny()
-    next(n for n in workflow["nodes"] if n["type"] == "SafreeConditioning")["widgets_values"][0] = PROMPT
-    load(editor, workflow)
+    load(editor, tiny("a <img src=x onerror=alert(1)> pistol"))
     run(editor)
     assert "pistol" in texts(editor, ".safree-word.safree-flagged")
     assert "img" in texts(editor, ".safree-word")
@@ -102,7 +179,7 @@ def test_a_prompt_with_html_stays_text(editor):
 
 
 def test_a_report_of_another_version_is_named(editor):
-    workflow = tiny()
+    workflow = tiny("a corn and a pistol")
     node = next(n for n in workflow["nodes"] if n["type"] == "SafreeConditioning")
     node["properties"]["safree"] = {"version": 0, "verdict": "old"}
     load(editor, workflow)
@@ -110,7 +187,7 @@ def test_a_report_of_another_version_is_named(editor):
 
 
 def test_2000_words_scroll_inside_a_panel_of_limited_height(editor):
-    workflow = tiny()
+    workflow = tiny("a corn and a pistol")
     token = {"text": "word", "encoder": "l", "score": 0.1, "threshold": 0.5, "concept": "weapons", "flagged": False}
     report = {"version": 1, "verdict": "Nothing flagged.", "prompt": "", "flagged": 0, "tokens": [token] * 2000}
     node = next(n for n in workflow["nodes"] if n["type"] == "SafreeConditioning")
@@ -143,5 +220,5 @@ def test_a_node_is_found_by_search_and_added(editor):
     editor.wait_for_timeout(800)
     editor.keyboard.press("Enter")
     editor.wait_for_timeout(500)
-    assert editor.evaluate("() => window.app.graph._nodes.map((n) => n.type)") == ["SafreeConditioning"]
     shoot(editor, "added_by_search")
+    assert editor.evaluate("() => window.app.graph._nodes.map((n) => n.type)") == ["SafreeConditioning"]
