@@ -16,6 +16,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 SHOTS = setup_host.ROOT / "output" / "e2e"
 WORKFLOWS = sorted((setup_host.ROOT / "example_workflows").glob("*.json"))
+VIEWPORT = {"width": 1500, "height": 1000}
 RUN_LIMIT = 300_000  # milliseconds
 CONDITIONING = "window.app.canvas.graph._nodes.find((n) => n.type === 'SafreeConditioning')"
 
@@ -26,7 +27,7 @@ def editor(request, tmp_path_factory):
     flags = [] if request.param == "pinned" else ["--front-end-root", str(setup_host.newest_front_end())]
     with Server(tmp_path_factory.mktemp("browser"), *flags) as server, playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page = browser.new_page(viewport=VIEWPORT)
         page.alerts = []
         page.on("dialog", lambda dialog: (page.alerts.append(dialog.message), dialog.dismiss()))
         page.route("**/*", lambda route: route.continue_() if "127.0.0.1" in route.request.url else route.abort())
@@ -91,7 +92,11 @@ def test_the_heat_map_marks_the_flagged_word_and_survives_a_reload_of_the_workfl
     load(editor, tiny("a monkey and a pistol on a pink background"))
     assert any("Run the workflow" in text for text in texts(editor, ".safree-message"))
     run(editor)
+    editor.set_viewport_size({"width": 2600, "height": 1300})
+    editor.evaluate("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+    editor.wait_for_timeout(1000)
     shoot(editor, "graph")
+    editor.set_viewport_size(VIEWPORT)
     for kind in ("SafreeConditioning", "ConceptSubspace", "SelfValidatingSampler"):
         frame(editor, kind)
         shoot(editor, kind)

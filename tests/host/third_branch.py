@@ -53,7 +53,8 @@ def with_third_branch(model, original: torch.Tensor, scales: dict[int, float] = 
 
         own = control and {k: [c if c is None else c[rows] for c in v] for k, v in control.items()}
         context0 = original.repeat(len(rows), 1, 1)
-        executor.original(x[rows], timesteps[rows], context0, y, own, patched(transformer_options, capture), **kwargs)
+        alone = patched({**transformer_options, "cond_or_uncond": [0] * len(positive)}, capture)
+        executor.original(x[rows], timesteps[rows], context0, y, own, alone, **kwargs)
         return executor(x, timesteps, context, y, control, patched(transformer_options, apply), **kwargs)
 
     clone = model.clone()
