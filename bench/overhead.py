@@ -45,7 +45,9 @@ FILLER = [
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How much a run covers; 'sweeps' are words of a prompt, concept phrases, batch and pixels."""
+    """How much a run covers. rounds: of encoding; sampling, whose differences are a few per cent, has three times as
+    many. words of a prompt, phrases of a concept, batches and pixels of a picture are what is swept.
+    """
 
     rounds: int
     steps: int
@@ -174,7 +176,7 @@ def run(out: Path, full: bool = False) -> list[Cost]:
     studio = Studio(Sampling(), skip_idle_layers=False)
     costs = []
     for stage, variants in tqdm(plan(Stages(studio, size.steps), size), desc="overhead", unit="stage"):
-        costs += paired(stage, variants, size.rounds)
+        costs += paired(stage, variants, size.rounds * (3 if stage.startswith("sampling") else 1))
         write(costs, size, out)
     return costs
 
@@ -186,8 +188,8 @@ def write(costs: list[Cost], size: Size, out: Path) -> None:
     lines = [
         "# Overhead of the guard",
         "",
-        f"Medians of {size.rounds} paired rounds, {size.steps} sampling steps, CPU with {torch.get_num_threads()} "
-        "threads. The ratio is CPU time to the first variant of the stage in the same round.",
+        f"Medians of {size.rounds} paired rounds, of sampling {3 * size.rounds} with {size.steps} steps, on the CPU, "
+        f"{torch.get_num_threads()} threads. Ratio: CPU time to the stage's first variant in the same round.",
         "",
         "| stage | variant | CPU seconds | wall seconds | ratio |",
         "|---|---|---|---|---|",
