@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..safree import detection
-from . import conditioning
+from . import conditioning, everyday
 from .encoders import Encoder
 from .report import Finding, note
 from .words import EMBEDDING, Spelling, Word
@@ -52,7 +52,7 @@ def _align(clip, encoder: Encoder, words: list[Word], subspaces, threshold: floa
 
 def _align_window(clip, encoder: Encoder, words, findings, subspaces, threshold: float) -> None:
     """Score the words of a short prompt; again without the flagged ones, until no new one is flagged."""
-    singles, phrases = _equal_words(words), _phrases(words, subspaces)
+    singles, phrases = _equal_words(words, _idle(subspaces)), _phrases(words, subspaces)
     flagged: set[int] = set()
     for _ in range(ROUNDS):
         borderline, fresh = set(), set()
@@ -91,10 +91,17 @@ def _scores(clip, encoder: Encoder, words, groups, flagged, subspaces, threshold
         yield from ((group, subspace, score, limits) for group, score in zip(groups, scores, strict=True))
 
 
-def _equal_words(words: list[Word]) -> list[tuple[int, ...]]:
-    """Numbers of the words that are equal: masked together, so that none hides the others."""
+def _idle(subspaces) -> set[str]:
+    """Function words, but for those that are a concept phrase themselves; they are not looked at alone."""
+    return everyday.FUNCTION_WORDS - {phrase.lower() for subspace in subspaces for phrase in subspace.phrases}
+
+
+def _equal_words(words: list[Word], idle: set[str]) -> list[tuple[int, ...]]:
+    """Numbers of the words that are equal: masked together, so that none hides the others. Without `idle` words."""
     equal: dict[object, list[int]] = {}
     for i, word in enumerate(words):
+        if word.text.lower() in idle:
+            continue
         key = word.text.lower() if word.text != EMBEDDING else tuple(float(v.sum()) for v in word.tokens)
         equal.setdefault(key, []).append(i)
     return [tuple(group) for group in equal.values()]

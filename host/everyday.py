@@ -1,4 +1,12 @@
-"""Everyday phrases: what a harmless word does to an embedding. They calibrate detection for each encoder."""
+"""Everyday language: phrases that calibrate detection for each encoder, and words that need none."""
+
+# Words that join others: no concept by themselves, half of a usual prompt, and each would cost an encoding.
+_JOINING = (
+    "a an the this that these those and or but nor of in on at by to from with without into onto over under near next "
+    "beside between behind through for as is are was were be it its his her their our my your he she they we i you "
+    "some any each very , . ; :"
+)
+FUNCTION_WORDS = frozenset(_JOINING.split())
 
 PHRASES = [
     "a cat",

@@ -79,8 +79,9 @@ function verdict(text, alarming) {
 }
 
 function describe({ text, flagged, score, threshold, concept }) {
+  if (!concept) return `${text}: a word without a concept of its own, not scored`;
   const mark = flagged ? "flagged, " : "";
-  return `${text}: ${mark}score ${score.toFixed(2)}, threshold ${threshold.toFixed(2)}${concept && `, ${concept}`}`;
+  return `${text}: ${mark}score ${score.toFixed(2)}, threshold ${threshold.toFixed(2)}, ${concept}`;
 }
 
 /** One tab stop for all words; arrow keys, Home and End move between them. */
