@@ -10,7 +10,7 @@ import pytest
 from api_workflow import Workflow
 from graphs import Run, node, unguarded
 from guard_workflow import guard, main
-from workflow_check import Policy
+from workflow_check import Policy, unguarded_samplers
 
 RUN = Run("a cat and a pistol")
 POLICY = Policy(concept_sets=("weapons",))
@@ -139,6 +139,32 @@ def test_unsupported_text_encoders_are_named(graph):
     graph["clip"] = node("CLIPLoader", clip_name="x", type="hidream")
     graph["prompt"]["inputs"]["clip"] = ["clip", 0]
     assert any("hidream" in note for note in guarded(graph)[1].notes)
+
+
+UNGUARDABLE = {
+    "audio_ace_step_1_t2a_instrumentals": "tags and lyrics for music",
+    "flux_schnell_full_text_to_image": "CLIPTextEncodeFlux",  # two texts that differ
+    "image_qwen_image_edit_2509_relight": "together with pictures",
+}
+WORDLESS = {"3d_hunyuan3d-v2.1"}  # from a picture alone
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_templates_of_comfyui_are_guarded_or_refused_with_the_reason(path):
+    graph = json.loads(path.read_text())
+    twin, report = guarded(graph)
+    if path.stem in UNGUARDABLE:
+        assert UNGUARDABLE[path.stem] in str(report.unguarded[0])
+        return
+    assert report.unguarded == []
+    assert unguarded_samplers(twin, None, POLICY) == []
+    assert bool(unguarded_samplers(graph)) == (path.stem not in WORDLESS)
+    for key, inputs in nodes(twin, "SafreeConditioning").items():
+        assert (inputs["text"], inputs["clip"]) == (graph[key]["inputs"]["text"], graph[key]["inputs"]["clip"])
+
+
+def test_there_are_templates_of_many_families():
+    assert len(TEMPLATES) > 25
 
 
 @pytest.fixture
