@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import pytest
@@ -33,8 +34,9 @@ def draw(pack):
 def guard(pack, clip, weapons):
     """The report of SafreeConditioning about a prompt, as text."""
 
-    def guard(text: str, mode: str = "adaptive", validation: str = "auto") -> str:
-        return pack.SafreeConditioning.execute(clip, (weapons,), text, mode, 1.0, 0.0, validation).args[1]
+    @functools.cache
+    def guard(text: str) -> str:
+        return pack.SafreeConditioning.execute(clip, (weapons,), text, "adaptive", 1.0, 0.0, "auto").args[1]
 
     return guard
 
@@ -73,20 +75,22 @@ def test_a_report_of_the_sampler_is_a_bar_of_its_steps(pack, model, swapped, emp
 
 @pytest.mark.parametrize(
     "prompt",
-    ["🔫 a cat 🐈 ﷽", "<b>pistol</b><img src=x onerror=alert(1)>", "x" * 5000, "pistol\u2028gun\x0bknife\x00\t."],
-    ids=["emoji", "html", "one long word", "control characters"],
+    ["🔫 a cat 🐈 ﷽", "<b>pistol</b><img src=x onerror=alert(1)>", "pistol\u2028gun\x0bknife\x00\t."],
+    ids=["emoji", "html", "control characters"],
 )
 def test_any_text_is_drawn(draw, guard, prompt):
     draw(guard(prompt))
 
 
 def test_2000_words_and_2000_flagged_words_stay_within_bounds(draw, guard):
-    report = json.loads(guard("a pistol"))
+    report = json.loads(guard("a cat and a pistol"))
     (flagged,) = [token for token in report["tokens"] if token["flagged"]]
     words = [flagged | {"text": f"pistol{n}"} for n in range(2000)]
     verdict = f"Flagged {', '.join(word['text'] for word in words)} as weapons."
     draw(report | {"tokens": words, "verdict": verdict})
     draw(report | {"tokens": [word | {"flagged": False, "score": 0.1} for word in words]})
+    long = {"text": "x" * 5000, "concept": "y" * 5000}
+    draw(report | {"tokens": [flagged | long], "verdict": "z" * 5000, "notes": ["n" * 5000]})
 
 
 @pytest.mark.parametrize(
