@@ -76,7 +76,12 @@ class Workflow:
 
 
 def as_link(value) -> Link | None:
-    """`value` as ComfyUI reads it: a list of a node id and a number is a connection, all else a value."""
+    """`value` as ComfyUI reads it: a list of a node id and a number is a connection, all else a value.
+
+    A list in {"__value__": ...} is meant as a value, but ComfyUI unwraps it before it looks for connections.
+    """
+    if isinstance(value, dict):
+        value = value.get("__value__")
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], (int, float)):
         return value[0], int(value[1]) if isinstance(value[1], int) else -1  # true is slot 1, 0.5 is none
     return None

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import check_workflow
 import guard_workflow
 import make_core_nodes
 import pytest
@@ -191,6 +192,17 @@ def test_the_server_refuses_a_sampler_without_its_prompt(client):
 # guard_workflow.py and what it knows
 
 
+def test_the_commands_ask_the_server_about_its_nodes(server, tmp_path, capsys):
+    source, twin = tmp_path / "workflow.json", tmp_path / "guarded.json"
+    source.write_text(json.dumps(unguarded(RUN)))
+    options = ["--server", f"http://{server.address}/"]
+    assert check_workflow.main([str(source), *options]) == 1
+    assert guard_workflow.main([str(source), str(twin), *options]) == 0
+    assert check_workflow.main([str(twin), "--concept-set", "nudity", *options]) == 0
+    assert check_workflow.main([str(twin), "--server", "127.0.0.1:9"]) == 2
+    assert "127.0.0.1:9" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_a_guarded_template_is_wrong_only_in_files_that_are_not_here(client, info, path):
     """The server's own validation of types and values, before and after: the guard adds no fault."""
@@ -202,8 +214,11 @@ def test_a_guarded_template_is_wrong_only_in_files_that_are_not_here(client, inf
 
 def test_a_fault_of_the_guard_would_show_there(client, info):
     before = json.loads(next(path for path in TEMPLATES if path.stem == "sdxl_simple_example").read_text())
-    twin, _ = guard_workflow.guard(Workflow(before), Policy(concept_sets=("no such set",)), info)
-    assert {kind for _, kind, _ in faults(client, twin.nodes) - faults(client, before)} == {"value_not_in_list"}
+    twin, _ = guard_workflow.guard(Workflow(before), Policy(concept_sets=("nudity",)), info)
+    for key in twin.nodes:
+        if twin.kind(key) == "ConceptSubspace":
+            twin.inputs(key)["clip"][1] = 0
+    assert {kind for _, kind, _ in faults(client, twin.nodes) - faults(client, before)} == {"return_type_mismatch"}
 
 
 def faults(client, graph: dict) -> set[tuple[str, ...]]:

@@ -105,6 +105,7 @@ def test_the_guard_on_the_negative_alone_is_refused(graph):
         ({"prompt": {"strength": "1.0"}}, "strength '1.0'"),
         ({"prompt": {"strength": ["latent", 0]}}, "strength"),
         ({"prompt": {"strength": float("nan")}}, "strength nan"),
+        ({"prompt": {"strength": {"__value__": 0.0}}}, "strength"),
         ({"prompt": {"threshold": 1.0}}, "threshold 1.0"),
         ({"prompt": {"mode": "reference"}}, "mode 'reference'"),
         ({"prompt": {"self_validation": "paper"}}, "ends the filter early"),
@@ -145,6 +146,8 @@ def test_a_self_validation_patch_may_not_end_the_filter(graph):
     graph["patch"] = node("SelfValidationPatch", model=["loader", 0], unit="share", filtered_steps=0)
     graph["lora"] = node("LoraLoaderModelOnly", model=["patch", 0])
     graph["sampler"]["inputs"]["model"] = ["lora", 0]
+    assert "filtered_steps 0" in reasons(graph)
+    graph["sampler"]["inputs"]["model"] = {"__value__": ["lora", 0]}  # for ComfyUI the same connection
     assert "filtered_steps 0" in reasons(graph)
     graph["patch"]["inputs"]["filtered_steps"] = -1
     assert reasons(graph) == ""
