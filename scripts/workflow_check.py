@@ -257,7 +257,7 @@ class _Check:
 
 def _at_least(value, least: float) -> bool:
     """Whether `value` is a number, not a connection or a text, and big enough."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= least
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value < float("inf")
 
 
 def is_core(info: dict) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 
 import pytest
@@ -260,6 +261,38 @@ def test_a_bypassed_filter_passes_its_unguarded_conditioning_on(graph):
     """The editor connects the sampler to what SafreeFilterConditioning took."""
     graph["sampler"]["inputs"]["positive"] = ["negative", 0]
     assert "without the guard" in reasons(graph, filters=True)
+
+
+JUNK = [
+    None,
+    True,
+    -1,
+    0.5,
+    float("inf"),
+    "",
+    "x",
+    [],
+    ["prompt"],
+    ["negative", 0],
+    ["negative", 0.0],
+    ["negative", True],
+]
+JUNK += [["prompt", 1e300], [1, 0], [["prompt", 0]], {}, {"__value__": ["negative", 0]}, {"__value__": {}}]
+
+
+def test_no_junk_in_a_workflow_is_more_than_refused():
+    """A value of any kind anywhere never raises, and never lets the unguarded prompt through to the positive."""
+    inputs = [(key, name) for key, entry in guarded(RUN).items() for name in entry["inputs"]]
+    for (key, name), value in itertools.product(inputs, JUNK):
+        graph = copy.deepcopy(guarded(RUN))
+        graph[key]["inputs"][name] = value
+        problems = unguarded_samplers(graph, None, Policy(concept_sets=("weapons",)))
+        assert problems or (key, name) not in GUARDING, (key, name, value)
+
+
+GUARDING = {("sampler", "positive"), ("prompt", "subspaces"), ("prompt", "strength"), ("prompt", "mode")}
+GUARDING |= {("subspace", "concept_set"), ("subspace", "strength"), ("sampler", "filtered_steps")}
+GUARDING |= {("prompt", "threshold"), ("prompt", "self_validation")}
 
 
 def test_the_workflow_stays_as_it_is(graph):
