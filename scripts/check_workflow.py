@@ -8,8 +8,8 @@ in API format. In a server of your own, call workflow_check.unguarded_samplers o
 Checked: each input that a sampler or guider draws its picture from is followed back, through nodes that are known to
 pass conditioning on, to where the text was encoded. That must be SafreeConditioning in mode adaptive, with automatic
 threshold, full strength, and a subspace in effect. With --concept-set, the shipped set of that name must be among its
-subspaces, without phrases added or exempted. Negative prompts may be plain where the guidance scale is a number of 1 or
-more; below 1 a sampler draws what the negative says.
+subspaces, made with the same CLIP and without phrases added or exempted. Negative prompts may be plain where the
+guidance scale is a number of 1 or more; below 1 a sampler draws what the negative says.
 
 Refused, because nobody can tell from the workflow what they do: nodes that are not ComfyUI's own (--allow NAME for
 those that you know), API nodes, conditioning from files, encoders that take a second text or a picture beside the

@@ -33,7 +33,8 @@ PHRASES_ONLY = "(phrases only)"  # of ConceptSubspace
 class Policy:
     """What counts as guarded.
 
-    concept_sets: each of them must guard, without phrases that a stranger added or exempted; empty: any concept
+    concept_sets: each of them must guard, built with the prompt's own CLIP and without phrases that a stranger added or
+        exempted; empty: any concept
     strength: the least strength of SafreeConditioning and of a subspace
     negatives: negative prompts must be guarded too, not only where the guidance scale makes them the prompt
     filters: SafreeFilterConditioning counts, though it is weaker
@@ -222,7 +223,7 @@ class _Check:
         while link and link[0] in self.flow and link[0] not in seen:
             source = link[0]
             seen.add(source)
-            fault = self._subspace_fault(source)
+            fault = self._subspace_fault(source, self.flow.link(node, "clip"))
             faults += [fault] if fault else []
             if not fault and self.flow.kind(source) != "SaveConceptSubspace":
                 names.add(self.flow.inputs(source).get("concept_set", "(from a file)"))
@@ -234,8 +235,8 @@ class _Check:
             return (f"{self.flow.label(node)} does not guard against {wanted}{why}",)
         return ()
 
-    def _subspace_fault(self, node: str) -> str | None:
-        """Why one node of a chain of subspaces does not count."""
+    def _subspace_fault(self, node: str, clip: Link | None) -> str | None:
+        """Why one node of a chain of subspaces does not count for a guard with `clip` (None: a filter)."""
         kind, inputs, label = self.flow.kind(node), self.flow.inputs(node), self.flow.label(node)
         if kind == "SaveConceptSubspace":
             return None
@@ -252,6 +253,8 @@ class _Check:
             return f"{label} has no phrases"
         if self.policy.concept_sets and (phrases != "" or retain != ""):
             return f"{label} has phrases or exemptions of its own"
+        if self.policy.concept_sets and clip and self.flow.link(node, "clip") != clip:
+            return f"{label} has another CLIP than the prompt"
         return None
 
 

@@ -126,7 +126,7 @@ def test_a_guard_that_does_nothing_is_refused(graph, change, reason):
 
 @pytest.mark.parametrize(
     "change",
-    [{"concept_set": "nudity"}, {"retain": "pistol"}, {"phrases": "a cat"}, {"strength": 0.5}],
+    [{"concept_set": "nudity"}, {"retain": "pistol"}, {"phrases": "a cat"}, {"strength": 0.5}, {"clip": ["lora", 1]}],
     ids=lambda change: next(iter(change)),
 )
 def test_a_required_concept_set_must_be_there_as_shipped(graph, change):
@@ -266,7 +266,7 @@ def test_a_bypassed_filter_passes_its_unguarded_conditioning_on(graph):
 JUNK = [
     None,
     True,
-    -1,
+    -2,
     0.5,
     float("inf"),
     "",
