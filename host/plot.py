@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 
 import numpy as np
 import torch
@@ -13,7 +12,8 @@ from ..safree import SafreeError
 from .report import VERSION
 
 WIDTH, MARGIN, LINE = 768, 16, 24  # pixels
-MAX_WORDS = 600
+MAX_WORDS, MAX_FLAGGED = 600, 8  # of one encoder: words shown, and explained in a line of their own
+MAX_TEXT, MAX_WORD = 600, 40  # characters of one text, and of a word before it is cut
 BACKGROUND, FIELD, TEXT, FAINT, HOT = (32, 32, 34), (46, 46, 50), (228, 228, 230), (150, 150, 156), (229, 72, 77)
 
 
@@ -31,10 +31,13 @@ def parse(text: str) -> dict:
 
 
 def plot(report: dict) -> torch.Tensor:
-    """IMAGE [1, height, 768, 3] of one report, values in [0, 1]."""
-    height = _draw(ImageDraw.Draw(Image.new("RGB", (WIDTH, 1))), report)  # a dry run, only to measure
-    picture = Image.new("RGB", (WIDTH, height), BACKGROUND)
-    _draw(ImageDraw.Draw(picture), report)
+    """IMAGE [1, height, 768, 3] of one report, values in [0, 1]; SafreeError where a field is missing or wrong."""
+    try:
+        height = _draw(ImageDraw.Draw(Image.new("RGB", (WIDTH, 1))), report)  # a dry run, only to measure
+        picture = Image.new("RGB", (WIDTH, height), BACKGROUND)
+        _draw(ImageDraw.Draw(picture), report)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise SafreeError(f"the report is damaged ({error!r}). Connect the report output of a SAFREE node.") from error
     return torch.from_numpy(np.array(picture, dtype=np.float32) / 255)[None]
 
 
@@ -45,10 +48,12 @@ def _draw(draw: ImageDraw.ImageDraw, report: dict) -> int:
         tokens = [token for token in report["tokens"] if token["encoder"] == encoder]
         y = _lines(draw, y + 8, f"text encoder {encoder}", FAINT)
         y = _heat_map(draw, y + 4, tokens)
-        for token in tokens:
-            if token["flagged"]:
-                score = f"score {token['score']:.2f}, threshold {token['threshold']:.2f}"
-                y = _lines(draw, y + 2, f"{token['text']}: {token['concept']}, {score}", FAINT)
+        flagged = sorted((token for token in tokens if token["flagged"]), key=lambda token: -token["score"])
+        for token in flagged[:MAX_FLAGGED]:
+            score = f"score {token['score']:.2f}, threshold {token['threshold']:.2f}"
+            y = _lines(draw, y + 2, f"{token['text']}: {token['concept']}, {score}", FAINT)
+        if len(flagged) > MAX_FLAGGED:
+            y = _lines(draw, y + 2, f"and {len(flagged) - MAX_FLAGGED} more flagged words", FAINT)
     if report.get("flagged"):
         share = report["t_prime"]["share"]
         y = _bar(draw, y + 8, share, f"t' {share:.0%} of the schedule")
@@ -60,17 +65,32 @@ def _draw(draw: ImageDraw.ImageDraw, report: dict) -> int:
 
 
 def _lines(draw: ImageDraw.ImageDraw, y: int, text: str, colour: tuple, size: int = 14) -> int:
-    for line in textwrap.wrap(text, (WIDTH - 2 * MARGIN) * 2 // size) or [""]:
-        draw.text((MARGIN, y), line, fill=colour, font=ImageFont.load_default(size))
+    font = ImageFont.load_default(size)
+    text = text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "..."
+    for line in _wrap(draw, text, font):
+        draw.text((MARGIN, y), line, fill=colour, font=font)
         y += size + 6
     return y
+
+
+def _wrap(draw: ImageDraw.ImageDraw, text: str, font) -> list[str]:
+    """`text` in lines that fit between the margins; words too long for one are cut."""
+    lines = [""]
+    for word in (whole[i : i + MAX_WORD] for whole in text.split() for i in range(0, len(whole), MAX_WORD)):
+        longer = f"{lines[-1]} {word}".lstrip()
+        if draw.textlength(longer, font=font) <= WIDTH - 2 * MARGIN:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def _heat_map(draw: ImageDraw.ImageDraw, y: int, tokens: list[dict]) -> int:
     """The prompt's words, redder the closer to their threshold; the flagged ones outlined and struck through."""
     font, x = ImageFont.load_default(15), MARGIN
     for token in tokens[:MAX_WORDS]:
-        text = textwrap.shorten(token["text"], 60, placeholder="...") or token["text"][:60]
+        text = " ".join(token["text"].split())
+        text = text if len(text) <= MAX_WORD else text[:MAX_WORD] + "..."
         width = round(draw.textlength(text, font=font)) + 10
         if x + width > WIDTH - MARGIN and x > MARGIN:
             x, y = MARGIN, y + LINE + 4

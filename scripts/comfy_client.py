@@ -42,23 +42,34 @@ class PromptFailed(RuntimeError):
         super().__init__(f"{self.node_type} (node {self.node_id}): {self.text}")
 
 
+class PromptInterrupted(RuntimeError):
+    """Someone interrupted the prompt on the server."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One finished prompt: UI outputs by node id, the nodes that ran in order, and those served from the cache."""
+    """One finished prompt: UI outputs by node id, the nodes that ran in order, and those served from the cache.
+
+    refused: why output nodes were left out; the server runs a graph as long as one of its output nodes is valid
+    """
 
     prompt_id: str
     outputs: dict[str, dict]
     executed: list[str]
     cached: set[str]
+    refused: PromptRejected | None = None
 
 
 class Client:
-    """`address` is host:port. One event socket for the client's life; close it, or use the client with `with`."""
+    """`address` is host:port. One event socket for the client's life; close it, or use the client with `with`.
 
-    def __init__(self, address: str):
-        self.address = address
+    silence: seconds without any event after which the server counts as lost
+    """
+
+    def __init__(self, address: str, silence: float = SILENCE):
+        self.address, self.silence = address, silence
         self.id = uuid.uuid4().hex
-        self.events = EventSocket(address, f"/ws?clientId={self.id}")
+        self.events = EventSocket(address, f"/ws?clientId={self.id}", silence)
 
     def __enter__(self) -> Client:
         return self
@@ -69,19 +80,25 @@ class Client:
     def get(self, path: str, **query: str) -> bytes:
         return self._request(path + ("?" + urllib.parse.urlencode(query) if query else ""))
 
-    def run(self, graph: dict, progress: Callable[[int, int], None] = lambda step, steps: None) -> Result:
-        """Queue an API-format graph and wait for its end; `progress(step, steps)` is called while a node samples.
+    def run(
+        self,
+        graph: dict,
+        progress: Callable[[int, int], None] = lambda step, steps: None,
+        enter: Callable[[str], None] = lambda node: None,
+    ) -> Result:
+        """Queue an API-format graph and wait for its end.
 
-        Raises PromptRejected, PromptFailed, or ConnectionError when the server goes away.
+        `enter(node id)` is called as each node begins, `progress(step, steps)` while one samples. Raises
+        PromptRejected, PromptFailed, PromptInterrupted, or OSError when the server goes away or stays silent.
         """
         body = json.dumps({"prompt": graph, "client_id": self.id}).encode()
         try:
-            prompt_id = json.loads(self._request("/prompt", body))["prompt_id"]
+            answer = json.loads(self._request("/prompt", body))
         except urllib.error.HTTPError as error:
             if error.code != 400:
                 raise
             raise PromptRejected(json.load(error)) from error
-        executed, cached = [], set()
+        prompt_id, executed, cached = answer["prompt_id"], [], set()
         for kind, data in self.events:
             if data.get("prompt_id") != prompt_id:
                 continue
@@ -91,12 +108,16 @@ class Client:
                 cached.update(data["nodes"])
             elif kind == "execution_error":
                 raise PromptFailed(data)
+            elif kind == "execution_interrupted":
+                raise PromptInterrupted("the prompt was interrupted on the server")
             elif kind == "executing" and data["node"] is None:  # the last event: the history is complete
                 break
             elif kind == "executing":
                 executed.append(data["node"])
+                enter(data["node"])
         history = json.loads(self.get(f"/history/{prompt_id}"))[prompt_id]
-        return Result(prompt_id, history["outputs"], executed, cached)
+        refused = PromptRejected(answer) if answer.get("node_errors") else None
+        return Result(prompt_id, history["outputs"], executed, cached, refused)
 
     def images(self, result: Result) -> list[bytes]:
         """The PNG files that the graph's output nodes wrote, in the order of node ids."""
@@ -107,16 +128,27 @@ class Client:
         request = urllib.request.Request(f"http://{self.address}{path}", body)
         if body is not None:
             request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=SILENCE) as answer:
+        with urllib.request.urlopen(request, timeout=self.silence) as answer:
             return answer.read()
+
+
+def address(server: str) -> str:
+    """host:port of what a user gives as a server; the port is ComfyUI's own where none is given."""
+    host, _, port = server.removeprefix("http://").rstrip("/").partition(":")
+    port = port or "8188"
+    if not host or not port.isdigit():
+        raise ValueError(
+            f"{server!r} is no server address. Write host:port, for example 127.0.0.1:8188; https is not supported."
+        )
+    return f"{host}:{port}"
 
 
 class EventSocket:
     """The reading half of a WebSocket: iterating yields ComfyUI's events as (type, data)."""
 
-    def __init__(self, address: str, path: str):
+    def __init__(self, address: str, path: str, silence: float = SILENCE):
         host, port = address.split(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=SILENCE)
+        self._socket = socket.create_connection((host, int(port)), timeout=silence)
         self._socket.sendall(
             (
                 f"GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -1,0 +1,56 @@
+"""Convert ComfyUI's own workflow templates to API format, by the editor itself in a headless browser, for the tests.
+
+    pip download --no-deps comfyui-workflow-templates-json==0.1.123
+    .comfy/venv/bin/python scripts/convert_templates.py comfyui_workflow_templates_json-*.whl [NAME ...]
+
+Writes tests/assets/templates/NAME.json, for all names that are there if none is given. The editor
+flattens subgraphs and leaves out bypassed and muted nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import zipfile
+
+import setup_host
+from comfy_server import Server
+from playwright.sync_api import sync_playwright
+
+FOLDER = setup_host.ROOT / "tests" / "assets" / "templates"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
+
+def convert(page, workflow: dict) -> dict:
+    """The API format of a workflow, as the editor exports it."""
+    page.evaluate("(workflow) => window.app.loadGraphData(workflow)", workflow)
+    page.wait_for_timeout(500)
+    return page.evaluate("async () => (await window.app.graphToPrompt()).output")
+
+
+def main(wheel: str, *names: str) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with (
+        zipfile.ZipFile(wheel) as package,
+        Server(setup_host.ROOT / "output" / "templates") as server,
+        sync_playwright() as driver,
+    ):
+        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page.route("**/*", lambda route: route.continue_() if "127.0.0.1" in route.request.url else route.abort())
+        page.goto(f"http://{server.address}/")
+        page.wait_for_function("!!(window.app?.graph && window.LiteGraph?.registered_node_types?.KSampler)")
+        for name in names or sorted(path.stem for path in FOLDER.glob("*.json")):
+            source = package.read(f"comfyui_workflow_templates_json/templates/{name}.json")
+            nodes = convert(page, json.loads(source))
+            lines = (f"{json.dumps(key)}: {json.dumps(node, ensure_ascii=False)}" for key, node in nodes.items())
+            text = "{\n" + ",\n".join(lines) + "\n}\n"
+            (FOLDER / f"{name}.json").write_text(text, encoding="utf-8")
+            print(name, len(nodes), "nodes")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

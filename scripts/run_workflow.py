@@ -1,0 +1,204 @@
+"""Run an API-format workflow on a ComfyUI server; fetch its pictures and SAFREE's reports. Standard library alone.
+
+    python scripts/run_workflow.py workflow.json out --set 6.text="a cat" --seed 7
+
+The workflow must be in API format: in the editor, Workflow > Export (API). What the workflow saves (pictures, videos,
+sound) goes into the output folder under the name that the server gave it, and the report of each SAFREE node as JSON;
+a file that exists already is never replaced, the new one gets a number. The paths are printed on stdout, progress
+on stderr.
+
+--set takes NODE.INPUT=VALUE, once for each input; NODE is an id, as in the file, or a title that no other node has.
+VALUE is JSON (3, 0.5, true, "text"), or else a text as it stands. --seed sets every seed and noise_seed.
+
+Exit code: 0 done; 1 a node failed; 2 the workflow or an option is wrong, or the server refused it or an output of it;
+3 no server, or it went away; 4 interrupted on the server; 130 Ctrl-C (the server goes on with the workflow).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+from api_workflow import Workflow, WorkflowError, read
+from comfy_client import SILENCE, Client, PromptFailed, PromptInterrupted, PromptRejected, Result, address
+
+SEEDS = ("seed", "noise_seed")
+REPORTING = {"SafreeConditioning": 1, "SafreeFilterConditioning": 1, "SelfValidatingSampler": 1}  # slot of the report
+REPORT = "safree_report_of_"  # id of the node that shows a report, before the id of the node that made it
+
+
+def override(workflow: Workflow, assignment: str) -> None:
+    """Apply NODE.INPUT=VALUE."""
+    target, equals, text = assignment.partition("=")
+    found = [
+        (node, target[len(name) + 1 :])
+        for node in workflow.nodes
+        for name in {node, workflow.nodes[node].get("_meta", {}).get("title")}
+        if name and target.startswith(f"{name}.")
+    ]
+    found = [(node, name) for node, name in found if name in workflow.inputs(node)]
+    if not equals or len(found) != 1:
+        known = [f"{node}.{name}" for node in workflow.nodes for name in workflow.inputs(node)]
+        what = "no input" if not found else "several inputs"
+        raise WorkflowError(f"--set {assignment}: {what} of that name. Write NODE.INPUT=VALUE with {', '.join(known)}.")
+    node, name = found[0]
+    inputs = workflow.inputs(node)
+    inputs[name] = text if isinstance(inputs[name], str) and not text.startswith('"') else _value(text)
+
+
+def _value(text: str):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def reseed(workflow: Workflow, seed: int) -> None:
+    """Set every seed that is not connected to another node."""
+    seeds = [
+        (inputs, name)
+        for node in workflow.nodes
+        for inputs in [workflow.inputs(node)]
+        for name in SEEDS
+        if type(inputs.get(name)) is int
+    ]
+    if not seeds:
+        raise WorkflowError("--seed: no node of this workflow has a seed.")
+    for inputs, name in seeds:
+        inputs[name] = seed
+
+
+def with_reports(workflow: Workflow) -> dict:
+    """The graph plus a node for each report: a server gives cached results again only for output nodes."""
+    shown = {
+        f"{REPORT}{node}": {"class_type": "PreviewAny", "inputs": {"source": [node, REPORTING[kind]]}}
+        for node in workflow.nodes
+        if (kind := workflow.kind(node)) in REPORTING
+    }
+    return {**workflow.nodes, **shown}
+
+
+def save(folder: Path, name: str, data: bytes) -> Path:
+    """Write a new file; one that exists already stays, and the new one is called 'name (2)'."""
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).lstrip(".") or "unnamed"
+    stem, suffix = Path(name).stem, Path(name).suffix
+    number = 1
+    while True:
+        path = folder / (name if number == 1 else f"{stem} ({number}){suffix}")
+        try:
+            with open(path, "xb") as file:
+                file.write(data)
+            return path
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise WorkflowError(f"{path}: {error.strerror}.") from error
+
+
+def collect(client: Client, result: Result, folder: Path) -> list[Path]:
+    """Save the files and reports of a finished prompt."""
+    paths = []
+    for node, output in sorted(result.outputs.items()):
+        if node.startswith(REPORT):
+            paths.append(save(folder, f"report_{node.removeprefix(REPORT)}.json", output["text"][0].encode()))
+            continue
+        files = [entry for entries in output.values() if isinstance(entries, list) for entry in entries]
+        for file in files:
+            if isinstance(file, dict) and {"filename", "subfolder", "type"} <= file.keys() and file["type"] != "input":
+                query = {key: file[key] for key in ("filename", "subfolder", "type")}
+                paths.append(save(folder, file["filename"], client.get("/view", **query)))
+    return paths
+
+
+class Progress:
+    """What runs, on stderr: one line that changes on a terminal, a line for each node elsewhere."""
+
+    def __init__(self, workflow: Workflow):
+        self.workflow, self.node = workflow, ""
+
+    def enter(self, node: str) -> None:
+        self.node = node
+        if node in self.workflow:  # not our own nodes for the reports
+            self._say(self.workflow.label(node), end="" if sys.stderr.isatty() else "\n")
+
+    def step(self, step: int, steps: int) -> None:
+        if sys.stderr.isatty():
+            self._say(f"{self.workflow.label(self.node)}  {step}/{steps}", end="")
+
+    def done(self) -> None:
+        if sys.stderr.isatty():
+            self._say("", end="\r")
+
+    def _say(self, text: str, end: str) -> None:
+        print(f"\r{text.ljust(79)}" if sys.stderr.isatty() else text, end=end, file=sys.stderr, flush=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    workflow = read(args.workflow)
+    for assignment in args.set:
+        override(workflow, assignment)
+    if args.seed is not None:
+        reseed(workflow, args.seed)
+    try:
+        args.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkflowError(f"{args.folder}: {error.strerror}.") from error
+    progress = Progress(workflow)
+    with Client(address(args.server), args.silence) as client:
+        try:
+            result = client.run(with_reports(workflow), progress.step, progress.enter)
+        finally:
+            progress.done()
+        for path in collect(client, result, args.folder):
+            print(path)
+    if result.refused:
+        return fail(2, f"the server left out outputs that it could not run: {result.refused}")
+    return 0
+
+
+def fail(code: int, text: str) -> int:
+    print(f"run_workflow: {text}", file=sys.stderr)
+    return code
+
+
+def main(argv: list[str] | None = None) -> int:
+    text, _, rest = __doc__.partition("\n")
+    parser = argparse.ArgumentParser(
+        description=text, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("workflow", type=Path, help="file in API format")
+    parser.add_argument("folder", type=Path, help="where pictures and reports go")
+    parser.add_argument("--server", default="127.0.0.1:8188", metavar="HOST:PORT", help="default %(default)s")
+    parser.add_argument("--set", action="append", default=[], metavar="NODE.INPUT=VALUE", help="change an input")
+    parser.add_argument("--seed", type=int, help="for every sampler")
+    parser.add_argument(
+        "--silence",
+        type=float,
+        default=SILENCE,
+        metavar="SECONDS",
+        help="give up without any event (default %(default)s)",
+    )
+    args = parser.parse_args(argv)
+    try:
+        return run(args)
+    except PromptRejected as error:
+        return fail(2, f"the server refused the workflow: {error}")
+    except PromptFailed as error:
+        return fail(1, str(error))
+    except PromptInterrupted as error:
+        return fail(4, f"{error}.")
+    except TimeoutError:
+        return fail(3, f"no event from {args.server} for {args.silence:g} s. Raise --silence for slow models.")
+    except KeyboardInterrupt:
+        return fail(130, "stopped; the server goes on with the workflow.")
+    except ValueError as error:
+        return fail(2, str(error))
+    except OSError as error:
+        return fail(3, f"no connection to a ComfyUI server at {args.server}: {error}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

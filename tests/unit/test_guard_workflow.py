@@ -1,0 +1,205 @@
+"""Guarding any workflow: which encoders are replaced, how, and what is reported instead of replaced."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from api_workflow import Workflow
+from graphs import Run, node, unguarded
+from guard_workflow import guard, main
+from workflow_check import Policy, unguarded_samplers
+
+RUN = Run("a cat and a pistol")
+POLICY = Policy(concept_sets=("weapons",))
+TEMPLATES = sorted((Path(__file__).parents[1] / "assets" / "templates").glob("*.json"))
+
+
+@pytest.fixture
+def graph() -> dict:
+    return copy.deepcopy(unguarded(RUN))
+
+
+def guarded(graph: dict, policy: Policy = POLICY, **options):
+    twin, report = guard(Workflow(graph), policy, {}, **options)
+    return twin.nodes, report
+
+
+def nodes(graph: dict, kind: str) -> dict[str, dict]:
+    """The inputs of all nodes of a class, by id."""
+    return {key: node["inputs"] for key, node in graph.items() if node["class_type"] == kind}
+
+
+def test_the_positive_encoder_is_replaced_in_place_and_nothing_else_changes(graph):
+    before = copy.deepcopy(graph)
+    twin, report = guarded(graph)
+    assert graph == before
+    assert report.unguarded == []
+    (subspace,) = nodes(twin, "ConceptSubspace")
+    assert twin["prompt"]["class_type"] == "SafreeConditioning"
+    inputs = twin["prompt"]["inputs"]
+    assert (inputs["clip"], inputs["text"], inputs["subspaces"]) == (["loader", 1], RUN.prompt, [subspace, 0])
+    assert {key: twin[key] for key in graph if key != "prompt"} == {k: v for k, v in graph.items() if k != "prompt"}
+
+
+def test_concept_sets_are_chained_once_for_each_clip(graph):
+    graph["lora"] = node("LoraLoader", model=["loader", 0], clip=["loader", 1])
+    graph["skip"] = node("CLIPSetLastLayer", clip=["lora", 1], stop_at_clip_layer=-2)
+    graph["other"] = node("CLIPTextEncode", clip=["skip", 0], text="a gun")
+    graph["more"] = node("CLIPTextEncode", clip=["skip", 0], text="a knife")
+    graph["two"] = node("ConditioningCombine", conditioning_1=["other", 0], conditioning_2=["more", 0])
+    graph["both"] = node("ConditioningCombine", conditioning_1=["prompt", 0], conditioning_2=["two", 0])
+    graph["sampler"]["inputs"]["positive"] = ["both", 0]
+    twin, report = guarded(graph, Policy(concept_sets=("weapons", "violence")))
+    assert report.unguarded == []
+    assert len(nodes(twin, "SafreeConditioning")) == 3
+    chains = nodes(twin, "ConceptSubspace").values()
+    assert sorted((c["clip"][0], c["concept_set"], "subspaces" in c) for c in chains) == [
+        ("loader", "violence", True),
+        ("loader", "weapons", False),
+        ("skip", "violence", True),
+        ("skip", "weapons", False),
+    ]
+
+
+def test_a_connected_text_stays_connected(graph):
+    graph["text"] = node("StringConcatenate", string_a="a cat", string_b="a gun", delimiter=" and ")
+    graph["prompt"]["inputs"]["text"] = ["text", 0]
+    twin, report = guarded(graph)
+    assert report.unguarded == []
+    assert twin["prompt"]["inputs"]["text"] == ["text", 0]
+
+
+def test_a_negative_prompt_stays_plain_unless_it_is_drawn_or_asked_for(graph):
+    assert guarded(graph)[0]["negative"]["class_type"] == "CLIPTextEncode"
+    asked = guarded(graph, Policy(concept_sets=("weapons",), negatives=True))[0]
+    assert asked["negative"]["class_type"] == "SafreeConditioning"
+    graph["sampler"]["inputs"]["cfg"] = 0.0
+    assert guarded(graph)[0]["negative"]["class_type"] == "SafreeConditioning"
+
+
+def test_a_prompt_shared_by_positive_and_negative_is_guarded_and_said(graph):
+    graph["zero"] = node("ConditioningZeroOut", conditioning=["prompt", 0])
+    graph["sampler"]["inputs"]["negative"] = ["zero", 0]
+    twin, report = guarded(graph)
+    assert twin["prompt"]["class_type"] == "SafreeConditioning"
+    assert ["negative" in note for note in report.notes] == [True]
+
+
+def test_flux_and_sd3_encoders_are_replaced_when_their_texts_are_the_same(graph):
+    graph["prompt"] = node("CLIPTextEncodeFlux", clip=["loader", 1], clip_l="a gun", t5xxl="a gun", guidance=2.5)
+    twin, report = guarded(graph)
+    assert report.unguarded == []
+    assert twin["prompt"]["class_type"] == "FluxGuidance"
+    assert twin["prompt"]["inputs"]["guidance"] == 2.5
+    (guard_inputs,) = nodes(twin, "SafreeConditioning").values()
+    assert guard_inputs["text"] == "a gun"
+    texts = {"clip_l": "a gun", "clip_g": "a gun", "t5xxl": "a gun"}
+    graph["prompt"] = node("CLIPTextEncodeSD3", clip=["loader", 1], **texts, empty_padding="none")
+    assert guarded(graph)[1].unguarded == []
+    graph["prompt"]["inputs"]["t5xxl"] = "a cat"
+    twin, report = guarded(graph)
+    assert [problem.node for problem in report.unguarded] == ["sampler"]
+    assert any("several different" in note for note in report.notes)
+
+
+def test_sdxl_sizes_are_kept_by_the_filter_when_it_is_accepted(graph):
+    inputs = {"width": 1024, "height": 768, "text_g": "a gun", "text_l": "a pistol", "clip": ["loader", 1]}
+    graph["prompt"] = node("CLIPTextEncodeSDXL", **inputs)
+    assert guarded(graph)[1].unguarded
+    twin, report = guarded(graph, Policy(concept_sets=("weapons",), filters=True))
+    assert report.unguarded == []
+    assert "weaker" in report.guarded[0]
+    encoder = twin["prompt"]["inputs"]["conditioning"][0]
+    assert twin[encoder]["class_type"] == "CLIPTextEncodeSDXL"
+    assert twin[encoder]["inputs"] == inputs
+
+
+def test_a_patch_is_put_before_each_model_when_asked_for(graph):
+    graph["sampler 2"] = copy.deepcopy(graph["sampler"])
+    twin, report = guarded(graph, self_validation=True)
+    assert report.unguarded == []
+    (patch,) = nodes(twin, "SelfValidationPatch")
+    assert twin[patch]["inputs"]["model"] == ["loader", 0]
+    assert twin["sampler"]["inputs"]["model"] == twin["sampler 2"]["inputs"]["model"] == [patch, 0]
+
+
+def test_new_ids_collide_with_none_of_a_subgraph(graph):
+    twin, _ = guarded({f"12:{key}": value for key, value in renamed(graph, "12:").items()} | {"31:40": node("Note")})
+    assert "41" in twin
+
+
+def renamed(graph: dict, prefix: str) -> dict:
+    return json.loads(json.dumps(graph).replace('["', f'["{prefix}'))
+
+
+def test_unsupported_text_encoders_are_named(graph):
+    graph["clip"] = node("CLIPLoader", clip_name="x", type="hidream")
+    graph["prompt"]["inputs"]["clip"] = ["clip", 0]
+    assert any("hidream" in note for note in guarded(graph)[1].notes)
+
+
+UNGUARDABLE = {
+    "audio_ace_step_1_t2a_instrumentals": "tags and lyrics for music",
+    "flux_schnell_full_text_to_image": "CLIPTextEncodeFlux",  # two texts that differ
+    "image_qwen_image_edit_2509_relight": "together with pictures",
+}
+WORDLESS = {"3d_hunyuan3d-v2.1"}  # from a picture alone
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_templates_of_comfyui_are_guarded_or_refused_with_the_reason(path):
+    graph = json.loads(path.read_text())
+    twin, report = guarded(graph)
+    if path.stem in UNGUARDABLE:
+        assert UNGUARDABLE[path.stem] in str(report.unguarded[0])
+        return
+    assert report.unguarded == []
+    assert unguarded_samplers(twin, None, POLICY) == []
+    assert bool(unguarded_samplers(graph)) == (path.stem not in WORDLESS)
+    for key, inputs in nodes(twin, "SafreeConditioning").items():
+        assert (inputs["text"], inputs["clip"]) == (graph[key]["inputs"]["text"], graph[key]["inputs"]["clip"])
+
+
+def test_there_are_templates_of_many_families():
+    assert len(TEMPLATES) > 25
+
+
+@pytest.fixture
+def files(tmp_path, graph):
+    source = tmp_path / "in.json"
+    source.write_text(json.dumps(graph))
+    return str(source), str(tmp_path / "out.json")
+
+
+def test_the_command_writes_the_twin_once(files, graph, capsys):
+    assert main([*files, "--concept-set", "weapons"]) == 0
+    assert json.loads(Path(files[1]).read_text()) == guarded(graph)[0]
+    assert main([*files]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*files, "--overwrite"]) == 0
+    assert main([files[0], files[0], "--overwrite"]) == 2
+    assert "never overwritten" in capsys.readouterr().err
+    assert json.loads(Path(files[0]).read_text()) == graph
+    assert sorted(path.name for path in Path(files[0]).parent.iterdir()) == ["in.json", "out.json"]
+
+
+def test_the_command_writes_nothing_that_is_only_half_guarded_unless_told_to(files, graph, capsys):
+    graph["second"] = node("CLIPTextEncode", clip=["loader", 1], text="a gun")
+    graph["another"] = node("SomebodysSampler", positive=["second", 0], negative=["negative", 0])
+    Path(files[0]).write_text(json.dumps(graph))
+    assert main([*files, "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert [problem["node"] for problem in report["unguarded"]] == ["another"]
+    assert not Path(files[1]).exists()
+    assert main([*files, "--partial"]) == 0
+    twin = json.loads(Path(files[1]).read_text())
+    assert nodes(twin, "SafreeConditioning").keys() == {"prompt", "second"}
+    assert main([files[0], files[1], "--overwrite", "--allow", "SomebodysSampler"]) == 0
+
+
+def test_the_command_names_a_folder_that_is_not_there(files, capsys):
+    assert main([files[0], str(Path(files[1]).parent / "none" / "out.json")]) == 2
+    assert "No such file" in capsys.readouterr().err
