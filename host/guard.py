@@ -30,7 +30,7 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
     base = clip.encode_from_tokens_scheduled(tokens)
     active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
     if not active:
-        return conditioning.mark(base, conditioning.Mark("clear")), report(text, subspaces, settings)
+        return conditioning.mark(base, "unchecked"), report(text, subspaces, settings)
     for encoder in found:
         probe = encoder.pooled(clip, [probe_row(clip, encoder)])[0]
         for subspace in active:
@@ -38,9 +38,9 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
     method = adaptive if settings.mode == "adaptive" else projective
     findings, filtered, beta = method.steer(clip, found, tokens, base, active, settings)
     if filtered is None:
-        return conditioning.mark(base, conditioning.Mark("clear")), report(text, subspaces, settings, findings)
+        return conditioning.mark(base, "clear"), report(text, subspaces, settings, findings)
     steps = _validated_steps(settings, beta)
-    share = validation.share(steps)
+    share = validation.share(steps) if round(steps) else 0.0
     notes = [] if method is adaptive else projective.left_out(clip, found, base)
     done = report(text, subspaces, settings, findings, share, steps, notes)
     return conditioning.guarded(filtered, base, share, steps), done

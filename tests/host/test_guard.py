@@ -161,10 +161,10 @@ def test_projective_modes_edit_the_flagged_tokens_and_leave_every_other_position
 
 def test_filtered_and_original_share_the_schedule_without_gap_or_overlap(guard):
     (_, filtered), (_, original) = guard(DANGEROUS["plain"], mode="paper")[0]
-    assert filtered["start_percent"] == 0.0
-    assert 0.1 <= filtered["end_percent"] <= 0.2  # t' of the paper: 5 to 10 of 50 steps
-    assert 0 < original["start_percent"] - filtered["end_percent"] < 1e-5
-    assert original["end_percent"] == 1.0
+    assert filtered["clip_start_percent"] == 0.0
+    assert 0.1 <= filtered["clip_end_percent"] <= 0.2  # t' of the paper: 5 to 10 of 50 steps
+    assert 0 < original["clip_start_percent"] - filtered["clip_end_percent"] < 1e-5
+    assert original["clip_end_percent"] == 1.0
 
 
 def test_the_report_is_plain_data_that_names_concept_words_and_scores(guard):
