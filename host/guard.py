@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import torch
+
 from ..safree import SafreeError, validation
 from ..safree.subspace import ConceptSubspace
 from . import adaptive, conditioning, projective
 from .concept_sets import MODES
-from .encoders import check_embeddings, encoders
+from .encoders import check_embeddings, encoders, tokenize
 from .report import Settings, report
 from .subspaces import probe_row
 
+LONGEST_PROMPT = 20_000  # characters: every word is encoded anew, so time grows with them
 VALIDATIONS = ("auto", "whole schedule", "paper", "reference")
 
 
@@ -25,12 +28,16 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
     if text and not text.strip():
         raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
     found = encoders(clip, text)  # also the check that this clip is supported
-    tokens = clip.tokenize(text)
+    tokens = tokenize(clip, text)
     check_embeddings(found, tokens)
     base = clip.encode_from_tokens_scheduled(tokens)
     active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
     if not active:
         return conditioning.mark(base, "unchecked"), report(text, subspaces, settings)
+    if len(text) > LONGEST_PROMPT:
+        raise SafreeError(
+            f"the prompt has {len(text)} characters, more than {LONGEST_PROMPT} can be checked. Shorten it."
+        )
     for encoder in found:
         probe = encoder.pooled(clip, [probe_row(clip, encoder)])[0]
         for subspace in active:
@@ -39,6 +46,8 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
     findings, filtered, beta = method.steer(clip, found, tokens, base, active, settings)
     if filtered is None:
         return conditioning.mark(base, "clear"), report(text, subspaces, settings, findings)
+    if not all(torch.isfinite(tensor).all() for tensor, _ in filtered):
+        raise SafreeError("the encoded prompt holds NaN or infinity. Check its weights, such as (word:1.3).")
     steps = _validated_steps(settings, beta)
     share = validation.share(steps) if round(steps) else 0.0
     notes = [] if method is adaptive else projective.left_out(clip, found, base)

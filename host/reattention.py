@@ -13,6 +13,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ..safree import SafreeError
 from ..safree.fourier import re_attend
+from ..safree.subspace import check_share
 from .conditioning import KEY, Mark, role
 
 WRAPPER = "safree_reattention"
@@ -29,6 +30,11 @@ class Settings:
 
     scales: tuple[float, ...]
     radius: float = 0.0
+
+    def __post_init__(self):
+        for scale in self.scales:
+            check_share("scale", scale)
+        check_share("radius", self.radius)
 
     @property
     def active(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 
-from ..safree.subspace import ConceptSubspace
+from ..safree.subspace import ConceptSubspace, check_share
 
 VERSION = 1  # of the report's fields; the editor panel reads it
 
@@ -18,6 +18,10 @@ class Settings:
     strength: float = 1.0
     threshold: float = 0.0
     validation: str = "auto"
+
+    def __post_init__(self):
+        check_share("strength", self.strength)
+        check_share("threshold", self.threshold)
 
 
 @dataclasses.dataclass

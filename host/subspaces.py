@@ -10,7 +10,7 @@ import torch
 from ..safree import SafreeError, detection
 from ..safree.subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace, span
 from . import everyday
-from .encoders import Encoder, Row, encoders
+from .encoders import Encoder, Row, encoders, tokenize
 from .words import Word
 
 PROBE = "a photo"
@@ -33,7 +33,7 @@ def build_subspace(
 
 
 def _phrase_words(clip, encoder: Encoder, phrase: str) -> list[Word]:
-    words = encoder.words(clip.tokenize(encoder.kind.before + phrase)[encoder.key])
+    words = encoder.words(tokenize(clip, encoder.kind.before + phrase)[encoder.key])
     if not words:
         raise SafreeError(f"concept phrase {phrase!r} holds no word that encoder {encoder.key!r} knows. Reword it.")
     length = sum(len(word.tokens) for word in words)
