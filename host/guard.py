@@ -27,17 +27,15 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
         raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
     if text and not text.strip():
         raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
+    active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
+    if active and len(text) > LONGEST_PROMPT:
+        raise SafreeError(f"the prompt has {len(text)} characters, more than the {LONGEST_PROMPT} allowed. Shorten it.")
     found = encoders(clip, text)  # also the check that this clip is supported
     tokens = tokenize(clip, text)
     check_embeddings(found, tokens)
     base = clip.encode_from_tokens_scheduled(tokens)
-    active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
     if not active:
         return conditioning.mark(base, "unchecked"), report(text, subspaces, settings)
-    if len(text) > LONGEST_PROMPT:
-        raise SafreeError(
-            f"the prompt has {len(text)} characters, more than {LONGEST_PROMPT} can be checked. Shorten it."
-        )
     for encoder in found:
         probe = encoder.pooled(clip, [probe_row(clip, encoder)])[0]
         for subspace in active:

@@ -148,8 +148,8 @@ def save(subspace: ConceptSubspace, path: Path, overwrite: bool = False) -> None
         "phrases": json.dumps(subspace.phrases),
         "null": json.dumps({key: list(space.null) for key, space in subspace.encoders.items()}),
     }
-    tensors = {
-        f"{key}.{field}": getattr(space, field).contiguous()
+    tensors = {  # cloned: safetensors takes no shared memory
+        f"{key}.{field}": getattr(space, field).clone(memory_format=torch.contiguous_format)
         for key, space in subspace.encoders.items()
         for field in ("concepts", "common", "probe")
     }

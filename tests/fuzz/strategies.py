@@ -10,7 +10,7 @@ CHARACTERS = st.one_of(
     st.sampled_from("()[]{}:\\<>|,. \t\n\r\x00\x07\u200d\u202e\ufeff\u0301\ud83d\ude00🐈猫א"),
     st.sampled_from("abcdefghijklmnopqrstuvwxyzABC0123456789"),
 )
-TEXTS = st.text(CHARACTERS, max_size=80)
+TEXTS = st.text(CHARACTERS, max_size=40)
 BRACKETS = st.text(st.sampled_from("()[]{}:\\ .0123456789aegnopistul"), max_size=120)
 PIECES = ["cat", "pistol", "(gun:1.5)", "(((", "embedding:x", "<|endoftext|>", "a", "BREAK", "AND"]
 PROMPTS = st.one_of(TEXTS, BRACKETS, st.lists(st.sampled_from(PIECES)).map(" ".join))
@@ -22,7 +22,7 @@ SCALARS = st.one_of(st.none(), NUMBERS, TEXTS)
 JSON = st.recursive(
     SCALARS,
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)),
-    max_leaves=12,
+    max_leaves=6,
 )
 
 

@@ -47,13 +47,13 @@ def test_a_concept_set_of_any_json_is_read_or_refused(read_set, fuzz):
     changes = st.dictionaries(st.sampled_from([*GOOD_SET, "other"]), JSON, min_size=1, max_size=2)
     changed = changes.map(lambda change: {**GOOD_SET, **change})
     fewer = st.sets(st.sampled_from(sorted(GOOD_SET))).map(lambda keys: {key: GOOD_SET[key] for key in keys})
-    fuzz(st.one_of(changed, fewer, JSON).map(json.dumps).map(str.encode), 1500, read_set)
+    fuzz(st.one_of(changed, fewer, JSON).map(json.dumps).map(str.encode), 600, read_set)
 
 
 @fault("a concept set with bytes cut out, overwritten or doubled", CLEAR)
 def test_a_damaged_concept_set_is_read_or_refused(read_set, fuzz):
     assert not read_set(json.dumps(GOOD_SET).encode())
-    fuzz(damaged(json.dumps(GOOD_SET).encode()), 1000, read_set)
+    fuzz(damaged(json.dumps(GOOD_SET).encode()), 1500, read_set)
     assert "cannot be read" in read_set(b"[" * 200_000)
 
 
@@ -99,7 +99,7 @@ def read(pack, file, attempt):
 
 @fault("a subspace file with bytes cut out, overwritten or doubled", CLEAR)
 def test_a_damaged_subspace_file_is_read_or_refused(file, read, fuzz):
-    fuzz(damaged(file.read_bytes()), 1500, read)
+    fuzz(damaged(file.read_bytes()), 2500, read)
 
 
 def split_file(raw: bytes) -> tuple[dict, bytes]:
@@ -126,7 +126,7 @@ def test_a_subspace_file_with_any_header_is_read_or_refused(file, read, fuzz):
         return struct.pack("<Q", len(text) + extra) + text + body
 
     extra = st.sampled_from([0, 0, 0, 0, 1, 2**31, 2**62])
-    fuzz(st.builds(build, metadata | null | st.just({}), tensors, extra), 1500, read)
+    fuzz(st.builds(build, metadata | null | st.just({}), tensors, extra), 700, read)
 
 
 @fault("a subspace file with NaN, infinity, zeros or huge numbers", CLEAR)
@@ -134,8 +134,7 @@ def test_a_subspace_file_with_any_numbers_is_read_or_refused(file, read, fuzz):
     header, body = split_file(file.read_bytes())
     text = json.dumps(header).encode()
     special = st.sampled_from([0.0, float("nan"), float("inf"), 3e38, 1e-38, 1e-45, -1.0])
-    numbers = st.lists(st.floats(width=32) | special, min_size=len(body) // 4, max_size=len(body) // 4)
-    few = st.lists(st.tuples(st.integers(0, len(body) // 4 - 1), special), max_size=4)
+    edits = st.lists(st.tuples(st.integers(0, len(body) // 4 - 1), special | st.floats(width=32)), max_size=4)
 
     def change(edits) -> bytes:
         data = bytearray(body)
@@ -143,9 +142,9 @@ def test_a_subspace_file_with_any_numbers_is_read_or_refused(file, read, fuzz):
             data[4 * at : 4 * at + 4] = struct.pack("<f", value)
         return bytes(data)
 
-    bodies = st.one_of(few.map(change), numbers.map(lambda values: struct.pack(f"<{len(values)}f", *values)))
-    whole = bodies.map(lambda data: struct.pack("<Q", len(text)) + text + data)
-    fuzz(whole, 600, read)
+    everywhere = special.map(lambda value: [(at, value) for at in range(len(body) // 4)])
+    whole = (edits | everywhere).map(change).map(lambda data: struct.pack("<Q", len(text)) + text + data)
+    fuzz(whole, 800, read)
 
 
 @fault("file names with folders, drives, devices, controls or odd endings", "a clear error, nothing outside the folder")
@@ -165,7 +164,7 @@ def test_a_subspace_is_saved_in_its_folder_or_not_at_all(pack, attempt, fuzz):
         assert path.name.isascii()
         assert path.name.isprintable()
 
-    fuzz(st.one_of(PATHS, TEXTS, st.from_regex(r"[A-Za-z0-9 ._-]{0,110}")), 2000, check)
+    fuzz(st.one_of(PATHS, TEXTS, st.text("AbZ09 ._-", max_size=110)), 1500, check)
 
 
 @fault("names of files that are not there, or elsewhere", "a clear error, nothing is read")
@@ -174,7 +173,7 @@ def test_only_a_file_of_the_list_is_loaded(pack, fuzz):
         with pytest.raises(pack.safree.SafreeError, match="there is no subspace file"):
             pack.host.folders.to_load(name)
 
-    fuzz(st.one_of(PATHS, TEXTS), 300, check)
+    fuzz(st.one_of(PATHS, TEXTS), 200, check)
 
 
 @fault("links and folders in the way of a saved subspace", "what they point to is never touched")

@@ -105,7 +105,7 @@ def test_inputs_of_any_type_are_refused_or_queued(server, client, watched, fuzz)
             post(server, "/interrupt", {})
 
     values = st.one_of(st.none(), st.sampled_from(LINKS), JSON, PATHS, TEXTS)
-    fuzz(st.tuples(st.sampled_from(places), values), 500, check)
+    fuzz(st.tuples(st.sampled_from(places), values), 300, check)
     while json.loads(client.get("/queue"))["queue_running"]:
         pass
     assert client.images(client.run(guarded(RUN))) == before
@@ -161,4 +161,4 @@ def test_widget_values_of_any_kind_end_in_a_result_or_a_clear_error(server, clie
 
     client.run({key: entry for key, entry in graph().items() if key in ("loader", "subspace", "file")})
     pairs = st.sampled_from(list(WIDGETS)).flatmap(lambda place: st.tuples(st.just(place), WIDGETS[place]))
-    fuzz(pairs, 120, check)
+    fuzz(pairs, 80, check)

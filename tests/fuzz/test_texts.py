@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import pytest
 import torch
@@ -54,13 +53,15 @@ def test_any_prompt_is_tokenized_into_words_or_refused(pack, clip, attempt, fuzz
         places = {place for word in words for place in word.places}
         users = {(c, i) for c, chunk in enumerate(chunks) for i in range(*encoder.bounds(chunk))}
         assert places <= users
-        assert all(not encoder.spell(chunks[c][i][0]).strip() for c, i in users - places)
+        assert all(not encoder.spell(chunks[c][i][0]).decode().strip() for c, i in users - places)
 
-    fuzz(PROMPTS, 1200, check)
+    fuzz(PROMPTS, 700, check)
 
 
 @fault("brackets nested thousands deep", "a clear error")
-@pytest.mark.parametrize("text", ["(" * 3000 + "gun" + ")" * 3000, "((a:1.1)" * 2000 + ")" * 2000])
+@pytest.mark.parametrize(
+    "text", ["(" * 3000 + "gun" + ")" * 3000, "((a:1.1)" * 2000 + ")" * 2000], ids=["plain", "weighted"]
+)
 def test_deep_brackets_are_refused(pack, clip, text):
     with pytest.raises(pack.safree.SafreeError, match="brackets too deeply"):
         pack.host.encoders.tokenize(clip, text)
@@ -102,7 +103,7 @@ def test_numbers_outside_their_range_are_refused(pack, fuzz):
     report, reattention, subspace = pack.host.report, pack.host.reattention, pack.safree.subspace
 
     def check(value):
-        usable = not math.isnan(value) and 0 <= value <= 1
+        usable = value == value and 0 <= value <= 1  # NaN is not itself
         for make in (
             lambda: report.Settings(strength=value),
             lambda: report.Settings(threshold=value),
@@ -116,7 +117,7 @@ def test_numbers_outside_their_range_are_refused(pack, fuzz):
                 with pytest.raises(pack.safree.SafreeError, match="outside 0 to 1"):
                     make()
 
-    fuzz(st.one_of(NUMBERS, st.floats(-0.5, 1.5)), 500, check)
+    fuzz(st.one_of(NUMBERS, st.floats(-0.5, 1.5)), 600, check)
 
 
 TOKEN = st.fixed_dictionaries(
@@ -146,7 +147,7 @@ def test_any_report_is_plotted_or_refused(pack, attempt, fuzz):
         picture, message = attempt(lambda: pack.host.plot.plot(pack.host.plot.parse(text)))
         assert message or (picture.shape[0], *picture.shape[2:]) == (1, 768, 3)
 
-    fuzz(st.one_of(REPORT.map(json.dumps), REPORT.map(json.dumps), TEXTS, JSON.map(json.dumps)), 600, check)
+    fuzz(st.one_of(REPORT.map(json.dumps), REPORT.map(json.dumps), TEXTS, JSON.map(json.dumps)), 300, check)
 
 
 def test_a_huge_report_makes_a_picture_of_bounded_size(pack):
