@@ -55,22 +55,26 @@ def width(guider) -> None:
             )
 
 
-def unseen(conds: dict[str, list[dict]], sigmas: torch.Tensor, sampling, seen: set) -> list[str]:
-    """What kept the guard from the model during a run, by the uuids of the conds that the model was called with."""
+def due(conds: dict[str, list[dict]], sigmas: torch.Tensor, sampling) -> set:
+    """The uuids of the conds that a run with these sigmas has to evaluate for the guard to hold."""
     starts = sigmas[:-1].tolist()
-    due = {cond["uuid"] for cond in asked_for(conds) if _is_due(cond, sigma_range(cond, sampling), starts)}
-    missed = len(due - seen)
+    out = set()
+    for cond in asked_for(conds):
+        start, end = sigma_range(cond, sampling)
+        if role(cond) in ("filtered", "clear") and any(end <= sigma <= start for sigma in starts):
+            out.add(cond["uuid"])
+    return out
+
+
+def unseen(wanted: set, seen: set) -> list[str]:
+    """What kept the guard from the model during a run, by the uuids of conds."""
+    missed = len(wanted - seen)
     if not missed:
         return []
     return [
-        f": {missed} of {len(due)} guarded prompts never reached the model. A custom sampler, guider or model patch "
+        f": {missed} of {len(wanted)} guarded prompts never reached the model. A custom sampler, guider or model patch "
         "left them out; use another one."
     ]
-
-
-def _is_due(cond: dict, bounds: tuple[float, float], sigmas: list[float]) -> bool:
-    """Whether a run whose steps start at `sigmas` has to evaluate the cond for the guard to hold."""
-    return role(cond) in ("filtered", "clear") and any(bounds[1] <= sigma <= bounds[0] for sigma in sigmas)
 
 
 def sigma_range(cond: dict, sampling) -> tuple[float, float]:

@@ -76,10 +76,10 @@ def self_validating(model, switch: Switch):
             checks.width(guider)
             switch.report_problems(checks.before(guider.conds))
             guider.conds = {key: split(conds, sigmas, sampling, switch) for key, conds in guider.conds.items()}
-        conds = guider.conds
+            due = checks.due(guider.conds, sigmas, sampling)
         result = executor(*args, **kwargs)
         with _naming(switch.node):
-            switch.report_problems(checks.unseen(conds, sigmas, sampling, switch.seen))
+            switch.report_problems(checks.unseen(due, switch.seen))
         return result
 
     def apply_model(executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
