@@ -103,6 +103,7 @@ class Soak:
                 outcome.end = ENDS[kind]
                 if kind == "execution_error":
                     outcome.faults.append(f"{data['node_type']}: {data['exception_message'].strip()}")
+            elif kind == "executing" and data["node"] is None:  # the last event: the history is complete
                 del pending[data["prompt_id"]]
                 if not pending:
                     break

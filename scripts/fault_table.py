@@ -24,6 +24,7 @@ def record(noted: dict[str, dict]) -> None:
     """Add the results of a test run, by test id; results of the same test files that are not among them go."""
     files = {test.split("::")[0] for test in noted}
     kept = {test: result for test, result in results().items() if test.split("::")[0] not in files}
+    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(kept | noted, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

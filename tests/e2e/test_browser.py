@@ -90,6 +90,7 @@ def test_the_heat_map_marks_the_flagged_word_and_survives_a_reload_of_the_workfl
     assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
 
 
+@pytest.mark.fault("HTML and script in a prompt", "shown as text in the panel")
 def test_a_prompt_with_html_stays_text(editor):
     workflow = tiny()
     next(n for n in workflow["nodes"] if n["type"] == "SafreeConditioning")["widgets_values"][0] = PROMPT

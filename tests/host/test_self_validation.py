@@ -182,6 +182,9 @@ def snapshot(model) -> tuple:
     )
 
 
+@pytest.mark.fault(
+    "an interrupt or an error in the middle of sampling", "the model is as before, the next picture the same"
+)
 @pytest.mark.parametrize("fault", ["interrupt", "error"])
 def test_an_interrupted_run_leaves_the_model_as_it_was(pack, comfy_nodes, model, run, swapped, empty, latent, fault):
     import comfy.model_management

@@ -73,6 +73,7 @@ def test_an_existing_file_is_only_overwritten_on_request(tmp_path):
     assert_same(load(path), second)
 
 
+@pytest.mark.fault("a full disk or an interrupt while a subspace is written", "the old file stays, no partial one")
 @pytest.mark.parametrize("fault", [OSError("no space left on device"), KeyboardInterrupt()])
 def test_a_fault_while_writing_leaves_the_old_file_and_no_partial_one(tmp_path, monkeypatch, fault):
     path = tmp_path / "one.safetensors"
