@@ -44,7 +44,7 @@ def before(conds: dict[str, list[dict]]) -> list[str]:
 
 def width(guider) -> None:
     """SafreeError for guarded conditioning of another width than the model takes, which would fail deep inside it."""
-    config = guider.model_patcher.model.model_config.unet_config
+    config = guider.model_patcher.model.model_config.unet_config or {}
     wanted = next((config[key] for key in WIDTHS if isinstance(config.get(key), int)), None)
     for cond in asked_for(guider.conds):
         tensor = cond.get("cross_attn")

@@ -47,7 +47,7 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
     if not all(torch.isfinite(tensor).all() for tensor, _ in filtered):
         raise SafreeError("the encoded prompt holds NaN or infinity. Check its weights, such as (word:1.3).")
     steps = _validated_steps(settings, beta)
-    share = validation.share(steps) if round(steps) else 0.0
+    share = validation.share(steps)
     notes = [] if method is adaptive else projective.left_out(clip, found, base)
     done = report(text, subspaces, settings, findings, share, steps, notes)
     return conditioning.guarded(filtered, base, share, steps), done

@@ -63,8 +63,8 @@ def report(
         verdict = "Guard not active: strength is 0, the prompt passed unchanged and unchecked."
     elif not flagged:
         verdict = "Nothing flagged: the prompt passed unchanged."
-    elif share == 0:
-        verdict = f"Guard not active: {', '.join(words)} flagged, but self-validation chose 0 steps. Unchanged."
+    elif round(steps) == 0:
+        verdict = f"Guard not active: {', '.join(words)} flagged, but self-validation chose 0 of 50 steps."
     else:
         verdict = f"Flagged {', '.join(words)} as {', '.join(concepts)}; filtered for {share:.0%} of the steps."
     if verdict.startswith("Guard not active"):

@@ -20,10 +20,10 @@ SECURITY = setup_host.ROOT / "SECURITY.md"
 MARKER = "<!-- faults -->"
 
 
-def record(noted: dict[str, dict]) -> None:
-    """Add the results of a test run, by test id; results of the same test files that are not among them go."""
-    files = {test.split("::")[0] for test in noted}
-    kept = {test: result for test, result in results().items() if test.split("::")[0] not in files}
+def record(noted: dict[str, dict], collected: set[str]) -> None:
+    """Add the results of a test run, by test id; those of tests that are no longer in their files go."""
+    files = {test.split("::")[0] for test in collected}
+    kept = {test: old for test, old in results().items() if test in collected or test.split("::")[0] not in files}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(kept | noted, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

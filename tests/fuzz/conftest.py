@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 
 @pytest.fixture
@@ -18,6 +18,7 @@ def fuzz(record_property):
             derandomize=True,
             database=None,
             deadline=None,
+            phases=[Phase.generate],  # the examples are small; shrinking them against a server takes minutes
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
         )
         @given(strategy)
