@@ -26,6 +26,12 @@ def _parser() -> argparse.ArgumentParser:
     overhead = commands.add_parser("overhead", parents=[common], help="cost of each stage, in paired runs")
     overhead.add_argument("--full", action="store_true", help="longer prompts, larger batches and pictures (an hour)")
 
+    soak = commands.add_parser("soak", parents=[common], help="many queued prompts, interrupts and cancellations")
+    soak.add_argument("--prompts", type=int, default=200)
+    soak.add_argument("--steps", type=int, default=4)
+    soak.add_argument("--size", type=int, default=128, help="pixels")
+    soak.add_argument("--seed", type=int, default=SEED, help="of the plan")
+
     gate = commands.add_parser("gate", help="the small benchmark of continuous integration, against baseline.json")
     gate.add_argument("--accept", action="store_true", help="make the figures measured now the accepted ones")
 
@@ -51,7 +57,8 @@ def main() -> None:
     if arguments.command == "gate":
         raise SystemExit(_gate(arguments.accept))
     out = arguments.out / arguments.command
-    {"concept-removal": _concept_removal, "overhead": _overhead, "prompts": _prompts}[arguments.command](arguments, out)
+    commands = {"concept-removal": _concept_removal, "overhead": _overhead, "prompts": _prompts, "soak": _soak}
+    commands[arguments.command](arguments, out)
     print(f"Report: {out / 'report.md'}")
 
 
@@ -80,6 +87,13 @@ def _overhead(arguments, out: Path) -> None:
     from . import overhead
 
     overhead.run(out, arguments.full)
+
+
+def _soak(arguments, out: Path) -> None:
+    from . import soak
+
+    soak.run(out, arguments.prompts, arguments.steps, arguments.size, arguments.seed)
+    print((out / "report.md").read_text())
 
 
 def _prompts(arguments, out: Path) -> None:

@@ -97,6 +97,15 @@ def names(folder: Path = FOLDER) -> list[str]:
 
 def get(name: str, folder: Path = FOLDER) -> ConceptSet:
     """The concept set called `name`; SafreeError if there is none."""
+    return load(_path(name, folder))
+
+
+def changed(name: str, folder: Path = FOLDER) -> int:
+    """When the file of the concept set called `name` was last changed, in nanoseconds; SafreeError if there is none."""
+    return _path(name, folder).stat().st_mtime_ns
+
+
+def _path(name: str, folder: Path) -> Path:
     if name not in {path.stem for path in folder.glob("*.json") if path.name != SCHEMA}:
         raise SafreeError(f"there is no concept set {name!r}. Available: {', '.join(names(folder)) or 'none'}.")
-    return load(folder / f"{name}.json")
+    return folder / f"{name}.json"

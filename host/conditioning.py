@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+import weakref
 
 import torch
 
 KEY = "safree"  # in the dict of a conditioning entry
 GAP = 1e-6  # between two timestep ranges: ComfyUI includes both ends, so touching ranges would be averaged
+# Ours are the keys of scheduled encoding: ConditioningSetTimestepRange overwrites start_percent and end_percent, and
+# ComfyUI keeps an entry on where both ranges are.
+RANGE = ("clip_start_percent", "clip_end_percent")
 
 Entry = list  # [tensor [1, tokens, D], dict], as ComfyUI's CONDITIONING holds them
+# Encodings that the guard made or let pass, by id; `intact` finds them again inside concatenated ones.
+_checked: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -18,10 +24,11 @@ class Mark:
     """What this pack writes into a conditioning entry under KEY.
 
     role: 'filtered' (the guard steers here), 'original' (the unfiltered prompt for the steps after t'), 'clear'
-        (checked, nothing flagged or strength 0) or 'reference' (re-attention's own, inside a sampling run)
+        (checked, nothing flagged), 'unchecked' (strength 0) or 'reference' (re-attention's own, inside a sampling run)
     share: t' as a share of the schedule, 0 to 1;  steps: t' in steps of the paper's 50-step schedule
     pair: names a filtered entry and its original
-    tensor: the entry's own tensor; another one in its place means that a node edited the conditioning afterwards
+    tensor, pooled: the entry's own; others in their place mean that a node edited the conditioning afterwards
+    span: the range in percent that scheduled encoding gave the entry
     original: for 'filtered' the unfiltered (tensor, pooled tensor or None)
     """
 
@@ -30,6 +37,8 @@ class Mark:
     steps: float = 0.0
     pair: str = ""
     tensor: torch.Tensor | None = None
+    pooled: torch.Tensor | None = None
+    span: tuple[float, float] = (0.0, 1.0)
     original: tuple[torch.Tensor, torch.Tensor | None] | None = None
 
 
@@ -38,9 +47,50 @@ def role(options: dict) -> str | None:
     return getattr(options.get(KEY), "role", None)
 
 
-def mark(entries: list[Entry], value: Mark) -> list[Entry]:
-    """New entries, same tensors, that carry `value`."""
-    return [[tensor, {**options, KEY: value}] for tensor, options in entries]
+def mark(entries: list[Entry], role: str) -> list[Entry]:
+    """New entries, same tensors, that carry a mark of `role`."""
+    return [_marked(entry, Mark(role, span=_span(entry[1]))) for entry in entries]
+
+
+def _marked(entry: Entry, value: Mark) -> Entry:
+    tensor, options = entry
+    if value.role in ("filtered", "clear"):
+        _checked[id(tensor)] = tensor
+    return [tensor, {**options, KEY: dataclasses.replace(value, tensor=tensor, pooled=options.get("pooled_output"))}]
+
+
+def intact(tensor: torch.Tensor, options: dict) -> bool:
+    """Whether a marked entry holds what the guard made of it, and nothing else.
+
+    Other guarded prompts concatenated to it are fine; zeros (ConditioningZeroOut) say nothing that could be unsafe.
+    """
+    mark, pooled = options[KEY], options.get("pooled_output")
+    if is_zero(tensor, options):
+        return True
+    if not torch.is_tensor(tensor) or not _equal(pooled, mark.pooled) or not _begins(tensor, mark.tensor):
+        return False
+    rest = tensor[:, mark.tensor.shape[1] :]
+    while rest.shape[1]:
+        known = next((part for part in list(_checked.values()) if _begins(rest, part)), None)
+        if known is None:
+            return False
+        rest = rest[:, known.shape[1] :]
+    return True
+
+
+def is_zero(tensor: torch.Tensor | None, options: dict) -> bool:
+    pooled = options.get("pooled_output")
+    return torch.is_tensor(tensor) and not tensor.any() and (pooled is None or not pooled.any())
+
+
+def _begins(tensor: torch.Tensor, part: torch.Tensor) -> bool:
+    return part.ndim > 1 and part.shape[1] > 0 and _equal(tensor[:, : part.shape[1]], part)
+
+
+def _equal(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
+    if one is other or one is None or other is None:
+        return one is other
+    return one.shape == other.shape and torch.equal(one, other.to(one))
 
 
 def timestep_ranges(share: float) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -57,18 +107,23 @@ def guarded(filtered: list[Entry], original: list[Entry], share: float, steps: f
     out = []
     for (tensor, options), (tensor0, options0) in zip(filtered, original, strict=True):
         first, second = timestep_ranges(share)
-        pair = uuid.uuid4().hex
-        value = Mark("filtered", share, steps, pair, tensor, (tensor0, options0.get("pooled_output")))
+        value = Mark("filtered", share, steps, uuid.uuid4().hex, span=_span(options))
         if share > 0:
-            out.append([tensor, {**options, **(_percent(first) if share < 1 else {}), KEY: value}])
+            twin = (tensor0, options0.get("pooled_output"))
+            ranged = [tensor, _ranged(options, first) if share < 1 else options]
+            out.append(_marked(ranged, dataclasses.replace(value, original=twin)))
         if share < 1:
-            value = Mark("original", share, steps, pair, tensor0)
-            out.append([tensor0, {**options0, **_percent(second), KEY: value}])
+            out.append(_marked([tensor0, _ranged(options0, second)], dataclasses.replace(value, role="original")))
     return out
 
 
-def _percent(bounds: tuple[float, float]) -> dict:
-    return {"start_percent": bounds[0], "end_percent": bounds[1]}
+def _span(options: dict) -> tuple[float, float]:
+    return options.get(RANGE[0], 0.0), options.get(RANGE[1], 1.0)
+
+
+def _ranged(options: dict, bounds: tuple[float, float]) -> dict:
+    start, end = _span(options)
+    return {**options, RANGE[0]: max(start, bounds[0]), RANGE[1]: min(end, bounds[1])}
 
 
 def blend(entries: list[tuple[float, list[Entry]]]) -> list[Entry]:

@@ -221,6 +221,20 @@ def _template(clip, key: str, text: str) -> Frame:
     return Frame(head, around(system)[0][len(head) :] if system else (), tail)
 
 
+def tokenize(clip, text: str) -> dict[str, list]:
+    """The host's tokens of `text` by encoder key; SafreeError for a text that its tokenizers cannot read."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SafreeError(f"the text holds half a character at {error.start} (a lone surrogate). Remove it.") from error
+    try:
+        return clip.tokenize(text)
+    except RecursionError as error:
+        raise SafreeError(
+            "the text nests brackets too deeply. Use fewer brackets; \\( stands for a plain one."
+        ) from error
+
+
 def check_embeddings(found: list[Encoder], tokens: dict[str, list]) -> None:
     """SafreeError if the prompt holds a textual-inversion embedding that fits no encoder; ComfyUI would drop it."""
     widths = {}

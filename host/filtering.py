@@ -28,18 +28,19 @@ def filter_conditioning(entries: list, subspaces: tuple[ConceptSubspace, ...], s
     if not entries:
         raise SafreeError("the conditioning is empty. Connect the output of a text encode node.")
     limit, findings, filtered = threshold or THRESHOLD, [], []
+    active = [subspace for subspace in subspaces if subspace.strength * strength > 0]
     for tensor, options in entries:
         if not torch.isfinite(tensor).all():
             raise SafreeError("the conditioning holds NaN or infinity. Check the text encoder's precision and LoRAs.")
         result = tensor.clone()
-        for subspace in (s for s in subspaces if s.strength * strength > 0):
+        for subspace in active:
             for key, columns in _columns(subspace, tensor.shape[-1]).items():
                 for part in result[..., columns]:  # [T, D] of each batch row, a view
                     findings += _steer(part, key, subspace, strength * subspace.strength, limit)
         filtered.append([result, dict(options)])
     done = report("", subspaces, Settings("conditioning", strength, threshold), findings, 1.0, 50.0, NOTES)
     if not any(finding.strength for finding in findings):
-        return conditioning.mark(entries, conditioning.Mark("clear")), done
+        return conditioning.mark(entries, "clear" if active else "unchecked"), done
     return conditioning.guarded(filtered, entries, 1.0, 50.0), done
 
 

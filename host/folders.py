@@ -10,6 +10,7 @@ import folder_paths
 from ..safree import SafreeError
 
 KIND = "safree_subspaces"
+DEVICES = re.compile(r"(CON|PRN|AUX|NUL|COM\d|LPT\d)(\..*)?", re.IGNORECASE)  # on Windows, whatever the ending
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 
 
@@ -25,7 +26,7 @@ def names() -> list[str]:
 def to_save(name: str) -> Path:
     """Where a subspace called `name` is saved; SafreeError for a name that is no plain file name."""
     stem = name.removesuffix(".safetensors")
-    if not NAME.fullmatch(stem) or stem.endswith((" ", ".")):
+    if not NAME.fullmatch(stem) or stem.endswith((" ", ".")) or DEVICES.fullmatch(stem):
         raise SafreeError(
             f"file name {name!r} is not usable. Use letters, digits, space, '.', '_' and '-', at most 100, no folders."
         )

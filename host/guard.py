@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import torch
+
 from ..safree import SafreeError, validation
 from ..safree.subspace import ConceptSubspace
 from . import adaptive, conditioning, projective
 from .concept_sets import MODES
-from .encoders import check_embeddings, encoders
+from .encoders import check_embeddings, encoders, tokenize
 from .report import Settings, report
 from .subspaces import probe_row
 
+LONGEST_PROMPT = 20_000  # characters: every word is encoded anew, so time grows with them
 VALIDATIONS = ("auto", "whole schedule", "paper", "reference")
 
 
@@ -24,13 +27,15 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
         raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
     if text and not text.strip():
         raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
+    active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
+    if active and len(text) > LONGEST_PROMPT:
+        raise SafreeError(f"the prompt has {len(text)} characters, more than the {LONGEST_PROMPT} allowed. Shorten it.")
     found = encoders(clip, text)  # also the check that this clip is supported
-    tokens = clip.tokenize(text)
+    tokens = tokenize(clip, text)
     check_embeddings(found, tokens)
     base = clip.encode_from_tokens_scheduled(tokens)
-    active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
     if not active:
-        return conditioning.mark(base, conditioning.Mark("clear")), report(text, subspaces, settings)
+        return conditioning.mark(base, "unchecked"), report(text, subspaces, settings)
     for encoder in found:
         probe = encoder.pooled(clip, [probe_row(clip, encoder)])[0]
         for subspace in active:
@@ -38,7 +43,9 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
     method = adaptive if settings.mode == "adaptive" else projective
     findings, filtered, beta = method.steer(clip, found, tokens, base, active, settings)
     if filtered is None:
-        return conditioning.mark(base, conditioning.Mark("clear")), report(text, subspaces, settings, findings)
+        return conditioning.mark(base, "clear"), report(text, subspaces, settings, findings)
+    if not all(torch.isfinite(tensor).all() for tensor, _ in filtered):
+        raise SafreeError("the encoded prompt holds NaN or infinity. Check its weights, such as (word:1.3).")
     steps = _validated_steps(settings, beta)
     share = validation.share(steps)
     notes = [] if method is adaptive else projective.left_out(clip, found, base)

@@ -9,9 +9,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..safree import SafreeError
+from ..safree.subspace import UNREADABLE
 from .report import VERSION
 
 WIDTH, MARGIN, LINE = 768, 16, 24  # pixels
+MAX_ENCODERS, MAX_LINES = 8, 100  # of notes, of bars
 MAX_WORDS, MAX_FLAGGED = 600, 8  # of one encoder: words shown, and explained in a line of their own
 MAX_TEXT, MAX_WORD = 600, 40  # characters of one text, and of a word before it is cut
 BACKGROUND, FIELD, TEXT, FAINT, HOT = (32, 32, 34), (46, 46, 50), (228, 228, 230), (150, 150, 156), (229, 72, 77)
@@ -21,7 +23,7 @@ def parse(text: str) -> dict:
     """The report in `text`, the JSON of SafreeConditioning or SelfValidatingSampler; SafreeError if it is neither."""
     try:
         report = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SafreeError(f"the report is not JSON ({error}). Connect the report output of a SAFREE node.") from error
     if not isinstance(report, dict) or "verdict" not in report:
         raise SafreeError("the text holds no verdict. Connect the report output of a SAFREE node.")
@@ -36,7 +38,7 @@ def plot(report: dict) -> torch.Tensor:
         height = _draw(ImageDraw.Draw(Image.new("RGB", (WIDTH, 1))), report)  # a dry run, only to measure
         picture = Image.new("RGB", (WIDTH, height), BACKGROUND)
         _draw(ImageDraw.Draw(picture), report)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (*UNREADABLE, ArithmeticError) as error:
         raise SafreeError(f"the report is damaged ({error!r}). Connect the report output of a SAFREE node.") from error
     return torch.from_numpy(np.array(picture, dtype=np.float32) / 255)[None]
 
@@ -44,7 +46,7 @@ def plot(report: dict) -> torch.Tensor:
 def _draw(draw: ImageDraw.ImageDraw, report: dict) -> int:
     """Draw everything from the top; return the height used."""
     y = _lines(draw, MARGIN, report["verdict"], TEXT, 17)
-    for encoder in dict.fromkeys(token["encoder"] for token in report.get("tokens", [])):
+    for encoder in list(dict.fromkeys(token["encoder"] for token in report.get("tokens", [])))[:MAX_ENCODERS]:
         tokens = [token for token in report["tokens"] if token["encoder"] == encoder]
         y = _lines(draw, y + 8, f"text encoder {encoder}", FAINT)
         y = _heat_map(draw, y + 4, tokens)
@@ -57,9 +59,9 @@ def _draw(draw: ImageDraw.ImageDraw, report: dict) -> int:
     if report.get("flagged"):
         share = report["t_prime"]["share"]
         y = _bar(draw, y + 8, share, f"t' {share:.0%} of the schedule")
-    for note in report.get("notes", []):
+    for note in report.get("notes", [])[:MAX_LINES]:
         y = _lines(draw, y + 4, note, FAINT)
-    for count in report.get("filtered_steps", []):
+    for count in report.get("filtered_steps", [])[:MAX_LINES]:
         y = _bar(draw, y + 8, count / report["steps"], f"t' {count} of {report['steps']} steps")
     return y + MARGIN
 
@@ -113,7 +115,7 @@ def _heat(token: dict) -> tuple[int, int, int]:
 
 
 def _bar(draw: ImageDraw.ImageDraw, y: int, share: float, label: str) -> int:
-    end = WIDTH - MARGIN - 220
+    end, share = WIDTH - MARGIN - 220, min(max(share, 0.0), 1.0)
     draw.rounded_rectangle((MARGIN, y + 4, end, y + 14), 4, fill=FIELD)
     if share > 0:
         draw.rounded_rectangle((MARGIN, y + 4, MARGIN + round(share * (end - MARGIN)), y + 14), 4, fill=HOT)

@@ -13,6 +13,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ..safree import SafreeError
 from ..safree.fourier import re_attend
+from ..safree.subspace import check_share
 from .conditioning import KEY, Mark, role
 
 WRAPPER = "safree_reattention"
@@ -30,6 +31,11 @@ class Settings:
     scales: tuple[float, ...]
     radius: float = 0.0
 
+    def __post_init__(self):
+        for scale in self.scales:
+            check_share("scale", scale)
+        check_share("radius", self.radius)
+
     @property
     def active(self) -> bool:
         return any(scale != 1.0 for scale in self.scales)
@@ -42,6 +48,7 @@ class _Run:
     guider: object
     reference_of: dict  # uuid of a filtered cond -> uuid of its reference
     branch_of: dict  # uuid of a filtered cond -> 'positive', 'negative', ...
+    applied: bool = False
 
     def reference(self, filtered: uuid.UUID) -> dict:
         wanted = self.reference_of[filtered]
@@ -67,11 +74,14 @@ def patch(model, settings: Settings):
 
     def outer_sample(executor, *args, **kwargs):
         guider = executor.class_obj
-        _add_references(guider)
+        run = _add_references(guider)
         try:
-            return executor(*args, **kwargs)
+            result = executor(*args, **kwargs)
         finally:
             guider.model_options.get("transformer_options", {}).pop(WRAPPER, None)
+        if run and not run.applied:
+            logging.warning("SAFREE: re-attention not active, no call of the model was marked as a filtered prompt's.")
+        return result
 
     def sampler_sample(executor, guider, *args, **kwargs):
         _tell_copies_apart(guider)
@@ -83,6 +93,7 @@ def patch(model, settings: Settings):
         filtered = [i for i, key in enumerate(chunks) if run is not None and key in run.reference_of]
         if not filtered:
             return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
+        run.applied = True
         rows = _rows(filtered, len(x) // len(chunks))
         stages = _Stages(executor.class_obj, settings)
         references = [run.reference(chunks[i]) for i in filtered]
@@ -99,8 +110,11 @@ def patch(model, settings: Settings):
     return patched
 
 
-def _add_references(guider) -> None:
-    """Put the original prompt of every filtered cond beside the run's conds, for the host to prepare like them."""
+def _add_references(guider) -> _Run | None:
+    """Put the original prompt of every filtered cond beside the run's conds, for the host to prepare like them.
+
+    None where no cond is filtered.
+    """
     references, reference_of, branch_of, roles = [], {}, {}, set()
     for branch, cond in ((branch, cond) for branch, conds in guider.conds.items() for cond in conds):
         roles.add(role(cond))
@@ -114,9 +128,12 @@ def _add_references(guider) -> None:
         references.append(reference)
     if roles <= {None}:
         logging.warning("SAFREE: re-attention not active, no guarded conditioning reached this sampler.")
-    if references:
-        guider.conds = {**guider.conds, REFERENCES: references}
-        guider.model_options["transformer_options"][WRAPPER] = _Run(guider, reference_of, branch_of)
+    if not references:
+        return None
+    guider.conds = {**guider.conds, REFERENCES: references}
+    run = _Run(guider, reference_of, branch_of)
+    guider.model_options["transformer_options"][WRAPPER] = run
+    return run
 
 
 def _tell_copies_apart(guider) -> None:

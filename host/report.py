@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
-from ..safree.subspace import ConceptSubspace
+from ..safree.subspace import ConceptSubspace, check_share
 
 VERSION = 1  # of the report's fields; the editor panel reads it
 
@@ -17,6 +18,10 @@ class Settings:
     strength: float = 1.0
     threshold: float = 0.0
     validation: str = "auto"
+
+    def __post_init__(self):
+        check_share("strength", self.strength)
+        check_share("threshold", self.threshold)
 
 
 @dataclasses.dataclass
@@ -55,13 +60,15 @@ def report(
     words = list(dict.fromkeys(finding.text for finding in flagged))
     concepts = {f.concept: 0 for f in sorted(flagged, key=lambda f: f.threshold - f.score)}
     if settings.strength == 0 or all(subspace.strength == 0 for subspace in subspaces):
-        verdict = "Strength is 0: the prompt passed unchanged and unchecked."
+        verdict = "Guard not active: strength is 0, the prompt passed unchanged and unchecked."
     elif not flagged:
         verdict = "Nothing flagged: the prompt passed unchanged."
-    elif share == 0:
-        verdict = f"Flagged {', '.join(words)}, but self-validation chose 0 steps: the prompt passed unchanged."
+    elif round(steps) == 0:
+        verdict = f"Guard not active: {', '.join(words)} flagged, but self-validation chose 0 of 50 steps."
     else:
         verdict = f"Flagged {', '.join(words)} as {', '.join(concepts)}; filtered for {share:.0%} of the steps."
+    if verdict.startswith("Guard not active"):
+        logging.warning("SAFREE: %s", verdict)
     return {
         "verdict": verdict,
         "version": VERSION,

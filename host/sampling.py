@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import uuid
@@ -11,11 +12,12 @@ import torch
 
 from ..safree import SafreeError
 from ..safree.validation import filtered_steps
-from .conditioning import KEY, Mark, role, timestep_ranges
+from . import checks
+from .conditioning import KEY, RANGE, Mark, intact, is_zero, role
 
 WRAPPER = "safree_self_validation"
 MARGIN = 1e-3  # of a step's sigma interval: samplers recompute sigmas with rounding errors
-PERCENT_KEYS = ("start_percent", "end_percent", "clip_start_percent", "clip_end_percent")
+PERCENT_KEYS = ("start_percent", "end_percent", *RANGE)
 
 
 @dataclasses.dataclass
@@ -24,41 +26,79 @@ class Switch:
 
     unit: 'share' of this run's steps, or 'steps' (t' counted in steps, as the paper does at any schedule length)
     fixed: filtered steps chosen by the user, None for the self-validated ones
+    on_problem: 'error' or 'warn', where the guard cannot hold for all that is sampled
+    node: whose name errors carry, where the node layer cannot add it
     """
 
     unit: str = "share"
     fixed: int | None = None
+    on_problem: str = "error"
+    node: str = ""
     total: int = 0
     filtered: list[int] = dataclasses.field(default_factory=list)
     roles: set = dataclasses.field(default_factory=set)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    seen: set = dataclasses.field(default_factory=set)  # uuids of the conds that the model was called with
 
     def steps(self, mark: Mark) -> int:
         if self.fixed is not None:
             return filtered_steps(self.fixed, self.total)
         if self.unit == "share" or mark.share >= 1:
-            return filtered_steps(0, self.total, mark.share)
+            # a flagged prompt is filtered for a step at least, as in a stock sampler, however few steps there are
+            return filtered_steps(0, self.total, mark.share) or min(round(mark.steps), 1, self.total)
         return filtered_steps(round(mark.steps), self.total)
+
+    def start(self, total: int) -> None:
+        self.total, self.filtered, self.roles, self.problems, self.seen = total, [], set(), [], set()
+
+    def report_problems(self, found: list[str]) -> None:
+        """Raise SafreeError for the first problem, or with 'warn' write all to the log and the report."""
+        for problem in found:
+            if self.on_problem == "error":
+                raise SafreeError(f"guard not active{problem} Or set on_problem to 'warn'.")
+            logging.warning("SAFREE: guard not active%s", problem)
+            self.problems.append(problem)
 
 
 def self_validating(model, switch: Switch):
     """A clone of `model` whose every sampling run switches guarded conditioning at exactly `switch.steps(mark)`.
 
-    Works with any sampler, scheduler and guider: the switch is by sigma, on the conds of the run alone.
+    Works with any sampler, scheduler and guider: the switch is by sigma, on the conds of the run alone. A run whose
+    conds the guard does not hold for, or that loses them, raises SafreeError (see Switch.on_problem).
     """
 
     def outer_sample(executor, *args, **kwargs):
         guider = executor.class_obj
         sigmas = kwargs["sigmas"] if "sigmas" in kwargs else args[3]
         sampling = guider.model_patcher.get_model_object("model_sampling")
-        switch.total, switch.filtered, switch.roles = len(sigmas) - 1, [], set()
-        guider.conds = {key: split(conds, sigmas, sampling, switch) for key, conds in guider.conds.items()}
-        if switch.roles <= {None}:
-            logging.warning("SAFREE: guard not active, no guarded conditioning reached this sampler.")
-        return executor(*args, **kwargs)
+        with _naming(switch.node):
+            switch.start(len(sigmas) - 1)
+            checks.width(guider)
+            switch.report_problems(checks.before(guider.conds))
+            guider.conds = {key: split(conds, sigmas, sampling, switch) for key, conds in guider.conds.items()}
+            due = checks.due(guider.conds, sigmas, sampling)
+        result = executor(*args, **kwargs)
+        with _naming(switch.node):
+            switch.report_problems(checks.unseen(due, switch.seen))
+        return result
 
-    patched = model.clone()
-    patched.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, WRAPPER, outer_sample)
+    def apply_model(executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
+        switch.seen.update((transformer_options or {}).get("uuids", ()))
+        return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+
+    patched, kinds = model.clone(), comfy.patcher_extension.WrappersMP
+    for kind, wrapper in ((kinds.OUTER_SAMPLE, outer_sample), (kinds.APPLY_MODEL, apply_model)):
+        patched.remove_wrappers_with_key(kind, WRAPPER)  # of an earlier patch: the last one decides
+        patched.add_wrapper_with_key(kind, WRAPPER, wrapper)
     return patched
+
+
+@contextlib.contextmanager
+def _naming(node: str):
+    try:
+        yield
+    except SafreeError as error:
+        raise SafreeError(f"{node}: {error}" if node else str(error)) from error
 
 
 def split(conds: list[dict], sigmas: torch.Tensor, sampling, switch: Switch) -> list[dict]:
@@ -82,32 +122,34 @@ def split(conds: list[dict], sigmas: torch.Tensor, sampling, switch: Switch) -> 
         switch.filtered.append(count)
         meet = _boundary(sigmas, count)
         if count > 0:
-            out.append(_ranged(cond, sampling, mark, end_at_least=meet))
+            out.append(_ranged(cond, sampling, end_at_least=meet))
         if count < switch.total:
             below = float(torch.nextafter(torch.tensor(meet), torch.tensor(0.0)))
             twin = twins.get(mark.pair) or _original(cond, mark)
-            out.append(_ranged(twin, sampling, mark, start_at_most=below))
+            out.append(_ranged(twin, sampling, start_at_most=below))
     return out
 
 
 def _original(cond: dict, mark: Mark) -> dict:
     """The original prompt's cond with all that other nodes put on its filtered twin."""
-    if cond.get("cross_attn") is not mark.tensor:
+    if is_zero(cond.get("cross_attn"), cond):
+        return cond
+    if not intact(cond.get("cross_attn"), cond):
         raise SafreeError(
             "the guarded conditioning was edited after SafreeConditioning (averaged or concatenated), so the original "
             "prompt for the unfiltered steps is lost. Edit the text instead, or leave filtered_steps at -1."
         )
     tensor, pooled = mark.original
     original = {**cond, "cross_attn": tensor, "uuid": uuid.uuid4()}
-    original[KEY] = dataclasses.replace(mark, role="original", tensor=tensor, original=None)
+    original[KEY] = dataclasses.replace(mark, role="original", tensor=tensor, pooled=pooled, original=None)
     if pooled is not None:
         original["pooled_output"] = pooled
     return original
 
 
-def _ranged(cond: dict, sampling, mark: Mark, start_at_most: float = float("inf"), end_at_least: float = 0.0) -> dict:
+def _ranged(cond: dict, sampling, start_at_most: float = float("inf"), end_at_least: float = 0.0) -> dict:
     """`cond` with its timestep range in sigmas, no longer in percent, cut to the given bounds."""
-    start, end = _range(cond, mark, sampling)
+    start, end = checks.sigma_range(cond, sampling)
     bare = {key: value for key, value in cond.items() if key not in PERCENT_KEYS}
     return {**bare, "timestep_start": min(start, start_at_most), "timestep_end": max(end, end_at_least)}
 
@@ -122,24 +164,10 @@ def _boundary(sigmas: torch.Tensor, count: int) -> float:
     return float(torch.tensor(here + MARGIN * (before - here), dtype=torch.float32))
 
 
-def _range(cond: dict, mark: Mark, sampling) -> tuple[float, float]:
-    """(start, end) in sigmas of the range that other nodes and scheduled encoding gave this cond."""
-    start, end = cond.get("start_percent", 0.0), cond.get("end_percent", 1.0)
-    if (start, end) in timestep_ranges(mark.share):  # ours, for stock samplers
-        start, end = 0.0, 1.0
-    start, end = max(start, cond.get("clip_start_percent", 0.0)), min(end, cond.get("clip_end_percent", 1.0))
-    return float(sampling.percent_to_sigma(start)), float(sampling.percent_to_sigma(end)) if end < 1 else 0.0
-
-
 def sample(switch: Switch, model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise):
     """KSampler's sampling with `switch`: (LATENT, report dict)."""
     import nodes  # ComfyUI's; at call time, since it imports every node pack
 
-    if not any(KEY in options for _, options in [*positive, *negative]):
-        raise SafreeError(
-            "neither positive nor negative comes from SafreeConditioning, so nothing would be filtered. "
-            "Connect SafreeConditioning, or use a KSampler."
-        )
     guarded = self_validating(model, switch)
     (latent,) = nodes.common_ksampler(
         guarded, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise
@@ -150,10 +178,25 @@ def sample(switch: Switch, model, seed, steps, cfg, sampler_name, scheduler, pos
 def report(switch: Switch) -> dict:
     """What a run did, as plain data."""
     filtered = max(switch.filtered, default=0)
-    if filtered:
+    unchecked = "unchecked" in switch.roles
+    if not switch.total:
+        verdict = "Nothing was sampled: there are no steps."
+    elif switch.problems:
+        verdict = f"Guard not active{switch.problems[0]}"
+    elif filtered:
         verdict = f"Filtered for {filtered} of {switch.total} steps."
     elif switch.roles & {"filtered", "original"}:
-        verdict = "Not filtered: words were flagged, but the filter was set to 0 steps."
-    else:
+        verdict = "Guard not active: words were flagged, but the filter was set to 0 steps."
+    elif "clear" in switch.roles:
         verdict = "Not filtered: nothing was flagged."
-    return {"verdict": verdict, "version": 1, "steps": switch.total, "filtered_steps": switch.filtered}
+    else:
+        verdict = "Guard not active: strength is 0, the prompt was not checked."
+    return {
+        "verdict": verdict,
+        "version": 1,
+        "steps": switch.total,
+        "filtered_steps": switch.filtered,
+        "active": not verdict.startswith("Guard not active"),
+        "notes": [f"Guard not active{problem}" for problem in switch.problems[1:]]
+        + ["One prompt was not checked: strength is 0."] * (unchecked and bool(switch.roles & {"filtered", "clear"})),
+    }

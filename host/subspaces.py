@@ -8,9 +8,9 @@ import statistics
 import torch
 
 from ..safree import SafreeError, detection
-from ..safree.subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace, span
+from ..safree.subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace, check_share, span
 from . import everyday
-from .encoders import Encoder, Row, encoders
+from .encoders import Encoder, Row, encoders, tokenize
 from .words import Word
 
 PROBE = "a photo"
@@ -24,6 +24,7 @@ def build_subspace(
 
     retain: phrases that alignment detection leaves alone, though they share words or meaning with the concept.
     """
+    check_share("strength", strength)
     spaces = {}
     for encoder in encoders(clip):
         concepts = [encoder.row(_phrase_words(clip, encoder, phrase)) for phrase in phrases]
@@ -33,7 +34,7 @@ def build_subspace(
 
 
 def _phrase_words(clip, encoder: Encoder, phrase: str) -> list[Word]:
-    words = encoder.words(clip.tokenize(encoder.kind.before + phrase)[encoder.key])
+    words = encoder.words(tokenize(clip, encoder.kind.before + phrase)[encoder.key])
     if not words:
         raise SafreeError(f"concept phrase {phrase!r} holds no word that encoder {encoder.key!r} knows. Reword it.")
     length = sum(len(word.tokens) for word in words)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import unicodedata
 
 EMBEDDING = "[embedding]"  # stands for the text of a textual-inversion embedding
 LONGEST_WORD = 32  # tokens; text without spaces is cut into words of this length
 UNSPACED = 0x2E80  # from here on scripts write no spaces (Chinese, Japanese) and emoji follow: a word a token
 PART = "\ufffd"  # how a token reads that holds only a part of a character
+BYTE = re.compile("<0x([0-9A-Fa-f]{2})>")  # a byte of a sentencepiece vocabulary
 SHORT = 3  # letters; a shorter text may stand inside many words by chance
 
 Place = tuple[int, int]  # (chunk, position) of a token
@@ -43,8 +45,8 @@ _BYTES = _byte_alphabet()
 
 def sentencepiece(piece: str) -> bytes:
     """UTF-8 of a sentencepiece token (T5, Gemma): '\u2581' is a space, '<0x0A>' a byte."""
-    if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
-        return bytes([int(piece[3:5], 16)])
+    if byte := BYTE.fullmatch(piece):
+        return bytes.fromhex(byte[1])
     return piece.replace("\u2581", " ").encode()
 
 

@@ -42,17 +42,19 @@ export const tokenPanel = readable((report) => {
     const share = report.t_prime.share;
     parts.push(bar([share], `t' ${percent(share)}`, `Filter on for the first ${percent(share)} of the schedule`));
   }
-  parts.push(...(report.notes ?? []).map((note) => make("p", "safree-detail", note)));
+  parts.push(...notes(report));
   return parts;
 }, REPORT_VERSION);
 
 /** SelfValidatingSampler: which steps ran with the filtered prompt. */
 export const samplingPanel = readable((report) => {
-  const parts = [verdict(report.verdict, report.filtered_steps.some((count) => count > 0))];
+  const alarming = report.active === false || report.filtered_steps.some((count) => count > 0);
+  const parts = [verdict(report.verdict, alarming)];
   for (const count of report.filtered_steps) {
     const label = `t' ${count} of ${report.steps} steps`;
     parts.push(bar([count / report.steps], label, `Filtered: ${label}`, report.steps));
   }
+  parts.push(...notes(report));
   return parts;
 }, REPORT_VERSION);
 
@@ -70,6 +72,8 @@ export const subspacePanel = readable((summary) => {
   }
   return parts;
 });
+
+const notes = (report) => (report.notes ?? []).map((note) => make("p", "safree-detail", note));
 
 function verdict(text, alarming) {
   const line = make("p", "safree-verdict", text);

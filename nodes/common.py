@@ -26,6 +26,14 @@ FILTERED_STEPS = io.Int.Input(
     max=10000,
     tooltip="-1: as many steps as self-validation says. Otherwise exactly that many.",
 )
+ON_PROBLEM = io.Combo.Input(
+    "on_problem",
+    options=["error", "warn"],
+    default="error",
+    optional=True,  # API-format workflows made before this input have no value for it
+    tooltip="Where the guard cannot hold for all that is sampled: unguarded, edited or lost conditioning. error: stop. "
+    "warn: go on, and say 'guard not active' in the log and the report.",
+)
 
 
 @contextlib.contextmanager

@@ -59,9 +59,7 @@ class ConceptSubspace(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, concept_set, **_):
-        if concept_set == PHRASES_ONLY:
-            return None
-        return (concept_sets.FOLDER / f"{concept_set}.json").stat().st_mtime_ns
+        return None if concept_set in (None, PHRASES_ONLY) else concept_sets.changed(concept_set)  # None: a link
 
     @classmethod
     def execute(cls, clip, concept_set, phrases, strength, retain="", subspaces=()) -> io.NodeOutput:

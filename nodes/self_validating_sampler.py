@@ -5,7 +5,7 @@ from comfy_api.latest import io
 
 from ..host import compat
 from ..host.sampling import Switch, sample
-from .common import ALIASES, CATEGORY, FILTERED_STEPS, UNIT, as_json, naming
+from .common import ALIASES, CATEGORY, FILTERED_STEPS, ON_PROBLEM, UNIT, as_json, naming
 
 
 class SelfValidatingSampler(io.ComfyNode):
@@ -45,12 +45,14 @@ class SelfValidatingSampler(io.ComfyNode):
                 ),
                 UNIT,
                 FILTERED_STEPS,
+                ON_PROBLEM,
             ],
             outputs=[io.Latent.Output(display_name="latent"), io.String.Output(display_name="report")],
         )
 
     @classmethod
-    def execute(cls, unit, filtered_steps, **ksampler) -> io.NodeOutput:
+    def execute(cls, unit, filtered_steps, on_problem="error", **ksampler) -> io.NodeOutput:
         with naming(cls):
-            latent, report = sample(Switch(unit, None if filtered_steps < 0 else filtered_steps), **ksampler)
+            switch = Switch(unit, None if filtered_steps < 0 else filtered_steps, on_problem)
+            latent, report = sample(switch, **ksampler)
         return io.NodeOutput(latent, as_json(report), ui={"safree_sampling": [report]})

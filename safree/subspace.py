@@ -17,7 +17,15 @@ from . import SafreeError
 FORMAT = "safree-subspace-1"
 RANK_TOLERANCE = 1e-2  # singular values below this share of the largest carry rounding and near-duplicate phrases
 COMMON_RANK = 1  # the direction that everyday words share: "there is one more thing"
+SMALLEST = 1e-12  # norm of an embedding; its square and its inverse's are still float32 numbers
+UNREADABLE = (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError)  # data of another shape
 PROBE_SIMILARITY = 0.98  # a LoRA or another dtype stays above, another encoder or layer falls below
+
+
+def check_share(name: str, value: float) -> None:
+    """SafreeError unless `value` lies in [0, 1]; NaN, which JSON can carry past a widget's bounds, does not."""
+    if not 0 <= value <= 1:
+        raise SafreeError(f"{name} is {value}, outside 0 to 1. Choose a value in between.")
 
 
 def span(vectors: torch.Tensor, tolerance: float = RANK_TOLERANCE, rank: int | None = None) -> torch.Tensor:
@@ -85,6 +93,9 @@ class ConceptSubspace:
     encoders: dict[str, EncoderSubspace]
     strength: float = 1.0
 
+    def __post_init__(self):
+        check_share("strength", self.strength)
+
     def __getitem__(self, key: str) -> EncoderSubspace:
         return self.encoders[key]
 
@@ -126,7 +137,10 @@ class ConceptSubspace:
 
 
 def save(subspace: ConceptSubspace, path: Path, overwrite: bool = False) -> None:
-    """Write one safetensors file, whole or not at all; raise SafreeError if it exists and `overwrite` is False."""
+    """Write one safetensors file, whole or not at all.
+
+    Raises SafreeError if it exists and `overwrite` is False, or if the disk refuses.
+    """
     path = Path(path)
     header = {
         "format": FORMAT,
@@ -134,14 +148,23 @@ def save(subspace: ConceptSubspace, path: Path, overwrite: bool = False) -> None
         "phrases": json.dumps(subspace.phrases),
         "null": json.dumps({key: list(space.null) for key, space in subspace.encoders.items()}),
     }
-    tensors = {
-        f"{key}.{field}": getattr(space, field).contiguous()
+    tensors = {  # cloned: safetensors takes no shared memory
+        f"{key}.{field}": getattr(space, field).clone(memory_format=torch.contiguous_format)
         for key, space in subspace.encoders.items()
         for field in ("concepts", "common", "probe")
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not overwrite:
-        raise SafreeError(f"subspace file {path.name!r} exists. Choose another name or turn on overwrite.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path) and not overwrite:
+            raise SafreeError(f"subspace file {path.name!r} exists. Choose another name or turn on overwrite.")
+        _write(tensors, header, path)
+    except (OSError, SafetensorError) as error:
+        raise SafreeError(
+            f"subspace file {path.name!r} could not be written ({error}). Check the disk and the folder's permissions."
+        ) from error
+
+
+def _write(tensors: dict[str, torch.Tensor], header: dict[str, str], path: Path) -> None:
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     os.close(handle)
     try:
@@ -173,7 +196,16 @@ def load(path: Path) -> ConceptSubspace:
             name = header["name"]
     except SafreeError:
         raise
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise SafreeError(f"subspace file {path.name!r} is damaged ({error}). Build and save it again.") from error
     _check_loaded(path.name, phrases, encoders)
     return ConceptSubspace(name, tuple(phrases), encoders)
@@ -193,9 +225,17 @@ def _check_loaded(name: str, phrases: object, encoders: dict[str, EncoderSubspac
             problem = f"tensors of encoder {key!r} disagree in width"
         elif not all(torch.isfinite(t).all() for t in (space.concepts, space.common, space.probe)):
             problem = f"tensors of encoder {key!r} hold NaN or infinity"
+        elif not _usable(space.concepts):
+            problem = f"the concepts of encoder {key!r} are zero or too large"
         elif not torch.allclose(space.common @ space.common.T, torch.eye(len(space.common)), atol=1e-3):
             problem = f"the common directions of encoder {key!r} are not orthonormal"
-        elif not all(map(torch.isfinite, torch.tensor(space.null))) or space.null[1] < 0:
-            problem = f"the calibration of encoder {key!r} is not finite"
+        elif not all(0 <= value <= 1 for value in space.null):  # of shares; NaN is not among them
+            problem = f"the calibration of encoder {key!r} is {space.null}, outside 0 to 1"
     if problem:
         raise SafreeError(f"subspace file {name!r} is damaged ({problem}). Build and save it again.")
+
+
+def _usable(concepts: torch.Tensor) -> bool:
+    """Whether every concept [K, D] has a direction that can be computed with."""
+    norms = concepts.norm(dim=-1)
+    return bool((norms > SMALLEST).all() and (norms < 1 / SMALLEST).all())

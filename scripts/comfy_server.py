@@ -63,6 +63,10 @@ class Server:
     def __exit__(self, *_) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def client(self) -> Client:
         return Client(self.address)
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 
 import setup_host
+import tables
 
 RESULTS = setup_host.WORK / "family_table.json"
 README = setup_host.ROOT / "README.md"
@@ -51,15 +51,7 @@ def main() -> None:
     if not arguments.write:
         print(made)
         return
-    text, found = re.subn(
-        f"{MARKER}.*{MARKER}",
-        lambda _: f"{MARKER}\n{made}\n{MARKER}",
-        README.read_text(encoding="utf-8"),
-        flags=re.S,
-    )
-    if not found:
-        sys.exit(f"README.md has no pair of markers {MARKER}.")
-    README.write_text(text, encoding="utf-8")
+    tables.put(README, MARKER, made)
 
 
 if __name__ == "__main__":

@@ -45,3 +45,38 @@ def model(tiny):
 @pytest.fixture(scope="session")
 def clip(tiny):
     return tiny[1]
+
+
+FAULTS = pytest.StashKey[dict]()
+COLLECTED = pytest.StashKey[set]()
+
+
+def _id(item) -> str:
+    return f"{item.path.relative_to(ROOT)}::{item.name}"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -k and -m leave some out
+def pytest_collection_modifyitems(config, items):
+    config.stash[FAULTS], config.stash[COLLECTED] = {}, {_id(item) for item in items}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Note how each test marked `fault` ended, and how many cases it says it tried (record_property)."""
+    report = yield
+    for mark in item.iter_markers("fault"):
+        if report.failed or (call.when == "call" and report.passed):
+            what, outcome = mark.args
+            cases = dict(item.user_properties).get("cases", 1)
+            noted = {"what": what, "outcome": outcome, "cases": cases, "passed": report.passed}
+            item.config.stash[FAULTS][_id(item)] = noted
+    return report
+
+
+def pytest_sessionfinish(session):
+    """Write them to `.comfy/fault_table.json`, for scripts/fault_table.py."""
+    noted = session.config.stash.get(FAULTS, {})
+    if noted:
+        import fault_table
+
+        fault_table.record(noted, session.config.stash[COLLECTED])

@@ -102,6 +102,7 @@ def test_missing_clip_is_refused_with_the_node(client, node):
     assert refusal.value.node_errors.keys() == {node}
 
 
+@pytest.mark.fault("a prompt that fails", "the next one gives the same bytes as before")
 def test_failed_prompt_leaves_the_server_usable(client):
     before = client.images(client.run(guarded(FLAGGED)))
     with pytest.raises(PromptFailed):

@@ -174,6 +174,7 @@ def test_nodes_2_0_show_the_same_panel(editor):
         editor.evaluate(switch, False)
 
 
+@pytest.mark.fault("HTML and script in a prompt", "shown as text in the panel")
 def test_a_prompt_with_html_stays_text(editor):
     load(editor, tiny("a <img src=x onerror=alert(1)> pistol"))
     run(editor)

@@ -1,4 +1,4 @@
-"""Guarded conditioning through ComfyUI's own conditioning nodes."""
+"""Guarded conditioning through ComfyUI's own conditioning nodes; what is refused by default is in test_fail_closed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def recording(pack, model):
 def roles(pack, comfy_nodes, model, positive, negative, filtered=FILTERED):
     """Roles that ran at each step, with the filter fixed to the first `filtered` of STEPS."""
     clone, seen = recording(pack, model)
-    switch = pack.host.sampling.Switch("share", filtered)
+    switch = pack.host.sampling.Switch("share", filtered, on_problem="warn")
     patched = pack.host.sampling.self_validating(clone, switch)
     latent = {"samples": torch.zeros(1, 4, 8, 8)}
     (out,) = comfy_nodes.common_ksampler(patched, 1, STEPS, 4.0, "euler", "normal", positive, negative, latent)

@@ -161,10 +161,10 @@ def test_projective_modes_edit_the_flagged_tokens_and_leave_every_other_position
 
 def test_filtered_and_original_share_the_schedule_without_gap_or_overlap(guard):
     (_, filtered), (_, original) = guard(DANGEROUS["plain"], mode="paper")[0]
-    assert filtered["start_percent"] == 0.0
-    assert 0.1 <= filtered["end_percent"] <= 0.2  # t' of the paper: 5 to 10 of 50 steps
-    assert 0 < original["start_percent"] - filtered["end_percent"] < 1e-5
-    assert original["end_percent"] == 1.0
+    assert filtered["clip_start_percent"] == 0.0
+    assert 0.1 <= filtered["clip_end_percent"] <= 0.2  # t' of the paper: 5 to 10 of 50 steps
+    assert 0 < original["clip_start_percent"] - filtered["clip_end_percent"] < 1e-5
+    assert original["clip_end_percent"] == 1.0
 
 
 def test_the_report_is_plain_data_that_names_concept_words_and_scores(guard):
@@ -185,6 +185,7 @@ def test_guarding_leaves_the_clip_as_it_was(guard, clip):
     assert torch.equal(encode(clip, "a pistol")[0][0], before)
 
 
+@pytest.mark.fault("a subspace of another layer (clip skip)", "refused with the similarity and the fix")
 def test_clip_skip_is_respected_and_its_subspace_kept_apart(pack, guard, clip, weapons):
     skipping = clip.clone()
     skipping.clip_layer(-12)  # the tiny encoder's layers 3 to 12 are identities: fewer skipped ones change nothing
@@ -193,6 +194,7 @@ def test_clip_skip_is_respected_and_its_subspace_kept_apart(pack, guard, clip, w
         guard("a cat", clip=skipping)
 
 
+@pytest.mark.fault("a subspace of another text encoder", "refused with both widths")
 def test_a_subspace_of_another_width_is_refused(pack, guard, weapons):
     space = weapons["l"]
     narrow = type(space)(space.concepts[:, :64], space.common[:, :64], space.probe[:64], space.null)
@@ -200,6 +202,7 @@ def test_a_subspace_of_another_width_is_refused(pack, guard, weapons):
         guard("a cat", (dataclasses.replace(weapons, encoders={"l": narrow}),))
 
 
+@pytest.mark.fault("NaN in the text encoder", "refused, the encoder is named")
 def test_nan_weights_of_the_text_encoder_are_named(pack, guard, clip):
     weight = clip.cond_stage_model.clip_l.transformer.text_model.final_layer_norm.weight
     kept = weight.data[0].clone()
@@ -211,6 +214,7 @@ def test_nan_weights_of_the_text_encoder_are_named(pack, guard, clip):
         weight.data[0] = kept
 
 
+@pytest.mark.fault("no CLIP, no subspace, white space, unknown mode", "refused with node, cause and fix")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
