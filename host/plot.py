@@ -115,7 +115,9 @@ def _heat(token: dict) -> tuple[int, int, int]:
 
 
 def _bar(draw: ImageDraw.ImageDraw, y: int, share: float, label: str) -> int:
-    end, share = WIDTH - MARGIN - 220, min(max(share, 0.0), 1.0)
+    if not 0 <= share <= 1:
+        raise ValueError(f"share {share}")
+    end = WIDTH - MARGIN - 220
     draw.rounded_rectangle((MARGIN, y + 4, end, y + 14), 4, fill=FIELD)
     if share > 0:
         draw.rounded_rectangle((MARGIN, y + 4, MARGIN + round(share * (end - MARGIN)), y + 14), 4, fill=HOT)
