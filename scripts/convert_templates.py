@@ -4,7 +4,7 @@
     .comfy/venv/bin/python scripts/convert_templates.py comfyui_workflow_templates_json-*.whl [NAME ...]
 
 Writes tests/assets/templates/NAME.json, for all names that are there if none is given. The editor
-flattens subgraphs and leaves out bypassed and muted nodes.
+flattens subgraphs and leaves out bypassed and muted nodes. PYTHONPATH as for make_core_nodes.py.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ class _Rewriter:
         if clip not in self._subspaces:
             before: dict = {}
             for name in self.policy.concept_sets:
-                values = {"clip": list(clip), "concept_set": name, "phrases": "", "strength": 1.0, "retain": ""}
+                values = {"clip": list(clip), "concept_set": name, "phrases": "", "strength": 1.0}
                 node = self._add("ConceptSubspace", name, **values, **before)
                 before = {"subspaces": [node, 0]}
             self._subspaces[clip] = (node, 0)
