@@ -15,7 +15,7 @@ from .report import VERSION
 
 WIDTH, MARGIN, LINE = 768, 16, 24  # pixels
 MAX_ENCODERS = 8
-MAX_WORDS, MAX_LINES, LONGEST = 600, 100, 1000  # words of a prompt, lines of a kind, characters of a line
+MAX_WORDS, MAX_LINES, LONGEST = 600, 40, 400  # words of a prompt, lines of a kind, characters of a line
 BACKGROUND, FIELD, TEXT, FAINT, HOT = (32, 32, 34), (46, 46, 50), (228, 228, 230), (150, 150, 156), (229, 72, 77)
 
 
