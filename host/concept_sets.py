@@ -73,8 +73,9 @@ def check_phrases(phrases: list) -> tuple[str, ...]:
     for number, phrase in enumerate(phrases, 1):
         if not isinstance(phrase, str) or not phrase.strip():
             raise SafreeError(f"phrase {number} is empty or not text ({phrase!r})")
-        if phrase.strip() not in out:
-            out.append(" ".join(phrase.split()))
+        words = " ".join(phrase.split())
+        if words not in out:
+            out.append(words)
     if not out:
         raise SafreeError("there are no phrases")
     if len(out) > MAX_PHRASES:

@@ -13,7 +13,7 @@ from ..safree.subspace import UNREADABLE
 from .report import VERSION
 
 WIDTH, MARGIN, LINE = 768, 16, 24  # pixels
-MAX_ENCODERS, MAX_LINES = 8, 100  # of notes, of bars
+MAX_ENCODERS, MAX_LINES = 8, 40  # of notes, of bars
 MAX_WORDS, MAX_FLAGGED = 600, 8  # of one encoder: words shown, and explained in a line of their own
 MAX_TEXT, MAX_WORD = 600, 40  # characters of one text, and of a word before it is cut
 BACKGROUND, FIELD, TEXT, FAINT, HOT = (32, 32, 34), (46, 46, 50), (228, 228, 230), (150, 150, 156), (229, 72, 77)

@@ -82,7 +82,7 @@ def test_any_prompt_is_guarded_or_refused(pack, clip, pistol, attempt, fuzz):
         assert all(torch.isfinite(tensor).all() for tensor, _ in conditioning)
         assert json.loads(json.dumps(report, allow_nan=False)) == report
 
-    fuzz(st.one_of(BRACKETS.map(lambda t: t[:30]), TEXTS.map(lambda t: t[:20])), 15, check)
+    fuzz(st.one_of(BRACKETS.map(lambda t: t[:30]), TEXTS.map(lambda t: t[:20])), 8, check)
 
 
 @fault("a prompt of 100,000 characters", "a clear error at once")
@@ -92,7 +92,7 @@ def test_an_endless_prompt_is_refused(pack, clip, pistol):
 
 
 @fault("weights of infinity or NaN in a prompt", "a clear error")
-@pytest.mark.parametrize("weight", ["inf", "nan", "1e999", "-inf"])
+@pytest.mark.parametrize("weight", ["inf", "nan"])
 def test_a_weight_without_end_is_refused(pack, clip, pistol, weight):
     with pytest.raises(pack.safree.SafreeError, match="NaN or infinity"):
         pack.host.guard.guard_prompt(clip, f"a (cat:{weight}) and a pistol", pistol, pack.host.report.Settings())
@@ -154,4 +154,4 @@ def test_a_huge_report_makes_a_picture_of_bounded_size(pack):
     token = {"encoder": "l", "text": "w " * 9999, "score": 1, "threshold": 0.5, "concept": "c" * 9999, "flagged": True}
     report = {"verdict": "v " * 99999, "version": 1, "tokens": [{**token, "encoder": str(n)} for n in range(2000)]}
     report |= {"notes": ["n " * 9999] * 2000, "filtered_steps": [1] * 2000, "steps": 2}
-    assert pack.host.plot.plot(pack.host.plot.parse(json.dumps(report))).shape[1] < 30_000
+    assert pack.host.plot.plot(pack.host.plot.parse(json.dumps(report))).shape[1] < 10_000
