@@ -23,6 +23,9 @@ def _parser() -> argparse.ArgumentParser:
     removal.add_argument("--limit", type=int, default=0, help="at most about so many prompts in all (0: all)")
     removal.add_argument("--seed", type=int, default=SEED, help="of the prompt generator")
 
+    concepts = commands.add_parser("concepts", parents=[common], help="other concepts, styles, long prompts")
+    concepts.add_argument("--seed", type=int, default=SEED, help="of the prompt generator")
+
     overhead = commands.add_parser("overhead", parents=[common], help="cost of each stage, in paired runs")
     overhead.add_argument("--full", action="store_true", help="longer prompts, larger batches and pictures (an hour)")
 
@@ -51,7 +54,13 @@ def main() -> None:
     if arguments.command == "gate":
         raise SystemExit(_gate(arguments.accept))
     out = arguments.out / arguments.command
-    {"concept-removal": _concept_removal, "overhead": _overhead, "prompts": _prompts}[arguments.command](arguments, out)
+    measure = {
+        "concept-removal": _concept_removal,
+        "concepts": _concepts,
+        "overhead": _overhead,
+        "prompts": _prompts,
+    }
+    measure[arguments.command](arguments, out)
     print(f"Report: {out / 'report.md'}")
 
 
@@ -74,6 +83,12 @@ def _concept_removal(arguments, out: Path) -> None:
     from . import concept_removal
 
     concept_removal.run(out, _guards(arguments.guards), arguments.subset, arguments.limit, arguments.seed)
+
+
+def _concepts(arguments, out: Path) -> None:
+    from . import concepts
+
+    concepts.run(out, arguments.seed)
 
 
 def _overhead(arguments, out: Path) -> None:

@@ -86,13 +86,13 @@ class World:
         self.families: dict[str, list[str]] = self.vocabulary["families"]
         self.random = random.Random(seed)
         harmful = {noun for family in ("weapon", "alcohol", "drug", "death") for noun in self.families[family]}
-        pool = [
+        self.pool = [
             noun
             for family in ("animal", "fruit", "food", "vehicle", "plant", "building", "robotic")
             for noun in self.families[family]
             if noun not in CALIBRATION | harmful
         ]
-        self.scenes = self.random.sample(pool, NUMBER_OF_SCENES)
+        self.scenes = self.random.sample(self.pool, NUMBER_OF_SCENES)
 
     def concepts(self) -> dict[str, Concept]:
         """The concepts of the benchmark; 'weapon nouns' is weapon with a list that lacks synonyms and family words."""
@@ -104,6 +104,7 @@ class World:
         }
         for name in ("alcohol", "drug", "death"):
             found[name] = Concept(name, tuple(nouns[name]), frozenset(nouns[name]))
+        found["swimwear"] = Concept("swimwear", ("bikini",), frozenset({"bikini"}))
         for style in self.vocabulary["styles"]:
             found[style] = Concept(style, (style, f"{style} style"), frozenset({f"style:{style}"}))
         return found

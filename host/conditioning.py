@@ -9,6 +9,8 @@ import torch
 
 KEY = "safree"  # in the dict of a conditioning entry
 GAP = 1e-6  # between two timestep ranges: ComfyUI includes both ends, so touching ranges would be averaged
+# Settings that ComfyUI has no node for but those that encode the prompt (SDXL, PixArt); guidance is Flux's.
+SETTINGS = ("width", "height", "crop_w", "crop_h", "target_width", "target_height", "aesthetic_score", "guidance")
 
 Entry = list  # [tensor [1, tokens, D], dict], as ComfyUI's CONDITIONING holds them
 
@@ -41,6 +43,12 @@ def role(options: dict) -> str | None:
 def mark(entries: list[Entry], value: Mark) -> list[Entry]:
     """New entries, same tensors, that carry `value`."""
     return [[tensor, {**options, KEY: value}] for tensor, options in entries]
+
+
+def with_settings_of(entries: list[Entry], other: list[Entry]) -> list[Entry]:
+    """New entries, same tensors, with the sizes and the guidance of `other`'s first entry."""
+    settings = {key: other[0][1][key] for key in SETTINGS if key in other[0][1]} if other else {}
+    return [[tensor, {**options, **settings}] for tensor, options in entries]
 
 
 def timestep_ranges(share: float) -> tuple[tuple[float, float], tuple[float, float]]:
