@@ -24,6 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     removal.add_argument("--seed", type=int, default=SEED, help="of the prompt generator")
 
     concepts = commands.add_parser("concepts", parents=[common], help="other concepts, styles, long prompts")
+    concepts.add_argument("--only", nargs="*", default=(), metavar="NAME", help="groups with this in their name")
     concepts.add_argument("--seed", type=int, default=SEED, help="of the prompt generator")
 
     overhead = commands.add_parser("overhead", parents=[common], help="cost of each stage, in paired runs")
@@ -88,7 +89,7 @@ def _concept_removal(arguments, out: Path) -> None:
 def _concepts(arguments, out: Path) -> None:
     from . import concepts
 
-    concepts.run(out, arguments.seed)
+    concepts.run(out, tuple(arguments.only), arguments.seed)
 
 
 def _overhead(arguments, out: Path) -> None:

@@ -71,11 +71,17 @@ def _deep(item: Item, token: int) -> Item:
     return dataclasses.replace(item, prompt=" ".join([*words, item.prompt]))
 
 
-def run(out: Path, seed: int = SEED) -> None:
-    """Run, write results.json, results.csv and report.md to `out`. Resumable: pictures are kept on disk."""
+def run(out: Path, only: tuple[str, ...] = (), seed: int = SEED) -> None:
+    """Run, write results.json, results.csv and report.md to `out`. Resumable: pictures are kept on disk.
+
+    only: parts of the names of groups, for less than all of them
+    """
     out.mkdir(parents=True, exist_ok=True)
-    bench, world = Bench(Studio(Sampling())), World(seed)
-    made = groups(world, seed)
+    world = World(seed)
+    made = [group for group in groups(world, seed) if not only or any(part in group.name for part in only)]
+    if not made:
+        raise SystemExit(f"bench: no group is called {', '.join(only)}.")
+    bench = Bench(Studio(Sampling()))
     records: dict[tuple[str, str], list[Record]] = {}
     with tqdm(total=sum(len(group.items) for group in made), desc="concepts", unit="prompt") as bar:
         for group in made:
