@@ -23,6 +23,10 @@ def _parser() -> argparse.ArgumentParser:
     removal.add_argument("--limit", type=int, default=0, help="at most about so many prompts in all (0: all)")
     removal.add_argument("--seed", type=int, default=SEED, help="of the prompt generator")
 
+    concepts = commands.add_parser("concepts", parents=[common], help="other concepts, styles, long prompts")
+    concepts.add_argument("--only", nargs="*", default=(), metavar="NAME", help="groups with this in their name")
+    concepts.add_argument("--seed", type=int, default=SEED, help="of the prompt generator")
+
     overhead = commands.add_parser("overhead", parents=[common], help="cost of each stage, in paired runs")
     overhead.add_argument("--full", action="store_true", help="longer prompts, larger batches and pictures (an hour)")
 
@@ -57,8 +61,14 @@ def main() -> None:
     if arguments.command == "gate":
         raise SystemExit(_gate(arguments.accept))
     out = arguments.out / arguments.command
-    commands = {"concept-removal": _concept_removal, "overhead": _overhead, "prompts": _prompts, "soak": _soak}
-    commands[arguments.command](arguments, out)
+    measure = {
+        "concept-removal": _concept_removal,
+        "concepts": _concepts,
+        "overhead": _overhead,
+        "prompts": _prompts,
+        "soak": _soak,
+    }
+    measure[arguments.command](arguments, out)
     print(f"Report: {out / 'report.md'}")
 
 
@@ -81,6 +91,12 @@ def _concept_removal(arguments, out: Path) -> None:
     from . import concept_removal
 
     concept_removal.run(out, _guards(arguments.guards), arguments.subset, arguments.limit, arguments.seed)
+
+
+def _concepts(arguments, out: Path) -> None:
+    from . import concepts
+
+    concepts.run(out, tuple(arguments.only), arguments.seed)
 
 
 def _overhead(arguments, out: Path) -> None:

@@ -62,10 +62,11 @@ class Bench:
         self._negatives: dict[tuple, list] = {}
 
     def subspaces(self, concept: Concept) -> tuple:
-        if concept.phrases not in self._subspaces:
+        key = concept.phrases, concept.strength
+        if key not in self._subspaces:
             build = self.studio.pack.host.subspaces.build_subspace
-            self._subspaces[concept.phrases] = (build(self.studio.clip, concept.name, concept.phrases),)
-        return self._subspaces[concept.phrases]
+            self._subspaces[key] = (build(self.studio.clip, concept.name, concept.phrases, concept.strength),)
+        return self._subspaces[key]
 
     def guarded(self, text: str, guard: Guard, concept: Concept) -> tuple[list, dict]:
         """(CONDITIONING, report) of SafreeConditioning."""

@@ -13,6 +13,8 @@ GAP = 1e-6  # between two timestep ranges: ComfyUI includes both ends, so touchi
 # Ours are the keys of scheduled encoding: ConditioningSetTimestepRange overwrites start_percent and end_percent, and
 # ComfyUI keeps an entry on where both ranges are.
 RANGE = ("clip_start_percent", "clip_end_percent")
+# Settings that ComfyUI has no node for but those that encode the prompt (SDXL, PixArt); guidance is Flux's.
+SETTINGS = ("width", "height", "crop_w", "crop_h", "target_width", "target_height", "aesthetic_score", "guidance")
 
 Entry = list  # [tensor [1, tokens, D], dict], as ComfyUI's CONDITIONING holds them
 # Encodings that the guard made or let pass, by id; `intact` finds them again inside concatenated ones.
@@ -91,6 +93,12 @@ def _equal(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     if one is other or one is None or other is None:
         return one is other
     return one.shape == other.shape and torch.equal(one, other.to(one))
+
+
+def with_settings_of(entries: list[Entry], other: list[Entry]) -> list[Entry]:
+    """New entries, same tensors, with the sizes and the guidance of `other`'s first entry."""
+    settings = {key: other[0][1][key] for key in SETTINGS if key in other[0][1]} if other else {}
+    return [[tensor, {**options, **settings}] for tensor, options in entries]
 
 
 def timestep_ranges(share: float) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -37,9 +37,10 @@ class ConceptSubspace(io.ComfyNode):
                     "strength",
                     default=1.0,
                     min=0.0,
-                    max=1.0,
+                    max=2.0,
                     step=0.05,
-                    tooltip="How far words that lean into this concept are steered away. 1 is the paper's; 0 is off.",
+                    tooltip="How far words that lean into this concept are steered away. 0 is off; 1, the paper's, "
+                    "takes them out; above 1 goes past the prompt without them: for drawing styles, 1.5.",
                 ),
                 io.String.Input(
                     "retain",

@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from ..host import compat
 from ..host.concept_sets import MODES
+from ..host.conditioning import with_settings_of
 from ..host.guard import VALIDATIONS, guard_prompt
 from ..host.report import Settings
 from .common import ALIASES, CATEGORY, ConceptSubspaces, as_json, naming
@@ -54,6 +55,12 @@ class SafreeConditioning(io.ComfyNode):
                     tooltip="For how much of the schedule the filter stays on. auto: in adaptive the whole schedule "
                     "when a word is flagged, otherwise the mode's own rule (10 of 50 steps at most).",
                 ),
+                io.Conditioning.Input(
+                    "like",
+                    optional=True,
+                    tooltip="Conditioning whose sizes (CLIPTextEncodeSDXL and the like) and guidance are taken over. "
+                    "Its prompt is not used.",
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="conditioning"),
@@ -63,8 +70,9 @@ class SafreeConditioning(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, clip, subspaces, text, mode, strength, threshold, self_validation) -> io.NodeOutput:
+    def execute(cls, clip, subspaces, text, mode, strength, threshold, self_validation, like=()) -> io.NodeOutput:
         with naming(cls):
             settings = Settings(mode, strength, threshold, self_validation)
-            conditioning, report = guard_prompt(clip, text, subspaces, settings)
+            guarded, report = guard_prompt(clip, text, subspaces, settings)
+        conditioning = with_settings_of(guarded, like)
         return io.NodeOutput(conditioning, as_json(report), report["flagged"], ui={"safree_report": [report]})

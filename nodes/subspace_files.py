@@ -49,7 +49,7 @@ class LoadConceptSubspace(io.ComfyNode):
             inputs=[
                 io.Combo.Input("filename", options=folders.names(), tooltip="A file in models/safree_subspaces."),
                 io.Float.Input(
-                    "strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="As in ConceptSubspace; 0 is off."
+                    "strength", default=1.0, min=0.0, max=2.0, step=0.05, tooltip="As in ConceptSubspace; 0 is off."
                 ),
                 ConceptSubspaces.Input(
                     "subspaces", optional=True, tooltip="Subspaces of other concepts, kept separate."

@@ -22,6 +22,7 @@ COLUMNS = {
     "encoders": "text encoders, each steered in its own space",
     "steering": "words steered",
     "pooled": "pooled output steered",
+    "embeddings": "textual-inversion embeddings steered",
     "unflagged": "nothing flagged, strength 0",
     "self-validation": "self-validation",
     "re-attention": "re-attention",

@@ -61,14 +61,12 @@ def apply(name, comfy_nodes, conditioning, other):
         return nodes["ConditioningSetMask"]().append(conditioning, mask, "default", 1.0)[0]
     if name == "Strength":
         return nodes["ConditioningSetAreaStrength"]().append(conditioning, 0.7)[0]
-    if name == "unCLIP":
-        return nodes["unCLIPConditioning"]().apply_adm(conditioning, None, 0.0, 0.0)[0]
     if name == "Combine":
         return nodes["ConditioningCombine"]().combine(conditioning, other)[0]
     raise AssertionError(name)
 
 
-@pytest.mark.parametrize("name", ["SetArea", "SetAreaPercentage", "SetMask", "Strength", "unCLIP"])
+@pytest.mark.parametrize("name", ["SetArea", "SetAreaPercentage", "SetMask", "Strength"])
 def test_what_a_node_adds_holds_for_the_filtered_and_the_original_part(pack, comfy_nodes, model, guarded, name):
     conditioning, _, benign = guarded
     changed = apply(name, comfy_nodes, conditioning, benign)

@@ -15,10 +15,12 @@ import setup_host
 import tiny_families
 import tiny_models
 import torch
+from safetensors.torch import save_file
 from tiny_families import FAMILIES
 
 PROMPT = "a cat and a pistol on a red chair"
-PLAIN = "a (dog:1.3) beside a [banana], " + "an apple and the moon, " * 16  # weights, and more than 75 tokens
+# weights, a textual-inversion embedding, and more than 75 tokens
+PLAIN = "a (dog:1.3) beside a [banana], embedding:plain and a horse, " + "an apple and the moon, " * 16
 NOTHING = 0.999  # a threshold that no word reaches
 STEPS, CFG, SEED = 2, 3.0, 5
 TABLE = setup_host.WORK / "family_table.json"
@@ -36,8 +38,20 @@ class Built:
     stock: list
     guarded: list
     report: dict
-    encoded: list[dict]  # tokens that the guard had the host encode
+    cleaned: dict  # tokens that the guard had the host encode
     sample: functools.partial
+
+    @property
+    def reads_embeddings(self) -> bool:
+        """Whether the host's tokenizers of this family read textual-inversion embeddings."""
+        try:
+            return self.holds_embeddings(self.clip.tokenize("an embedding:plain here"))
+        except RuntimeError:  # HunyuanVideo's compares every token with a number
+            return False
+
+    def holds_embeddings(self, tokens: dict) -> bool:
+        chunks = [chunk for key in self.family.encoders for chunk in tokens[key]]
+        return any(torch.is_tensor(token[0]) for chunk in chunks for token in chunk)
 
     @functools.cached_property
     def pictures(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,24 +67,18 @@ def results() -> dict:
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
-def built(request, comfy_nodes, pack):
-    family = FAMILIES[request.param]
-    clip = family.text.clip()
+def built(request, comfy_nodes, pack, tmp_path_factory):
+    family, folder = FAMILIES[request.param], tmp_path_factory.mktemp("embeddings")
+    clip = family.text.clip(str(folder))
     encoders = pack.host.encoders.encoders(clip)
     assert tuple(encoder.key for encoder in encoders) == family.encoders
     for encoder in encoders:
         tiny_models.plant_words(encoder)
+    write_embeddings(clip, encoders, folder)
     subspaces = (pack.host.subspaces.build_subspace(clip, "weapon", ("pistol",)),)
     stock = clip.encode_from_tokens_scheduled(clip.tokenize(PROMPT))
     negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
-    spied, encoded = clip.clone(), []
-
-    def encode(tokens):
-        encoded.append(tokens)
-        return clip.encode_from_tokens_scheduled(tokens)
-
-    spied.encode_from_tokens_scheduled = encode
-    guarded, report = pack.host.guard.guard_prompt(spied, PROMPT, subspaces, pack.host.report.Settings())
+    guarded, report, cleaned = guard(pack, clip, PROMPT, subspaces)
 
     def sample(model, positive):
         latent = {"samples": torch.zeros(family.latent)}
@@ -78,7 +86,31 @@ def built(request, comfy_nodes, pack):
         return out["samples"]
 
     model = family.diffusion_model()
-    return Built(request.param, family, clip, model, subspaces, stock, guarded, report, encoded, sample)
+    return Built(request.param, family, clip, model, subspaces, stock, guarded, report, cleaned, sample)
+
+
+def guard(pack, clip, text: str, subspaces) -> tuple[list, dict, dict]:
+    """(CONDITIONING, report, the tokens that the guard had the host encode last)."""
+    spied, encoded = clip.clone(), []
+
+    def encode(tokens):
+        encoded.append(tokens)
+        return clip.encode_from_tokens_scheduled(tokens)
+
+    spied.encode_from_tokens_scheduled = encode
+    return *pack.host.guard.guard_prompt(spied, text, subspaces, pack.host.report.Settings()), encoded[-1]
+
+
+def write_embeddings(clip, encoders, folder) -> None:
+    """Files 'plain', of random vectors, and 'pistol', of those of that word; a part for each encoder."""
+    generator, plain, pistol = torch.Generator().manual_seed(4), {}, {}
+    for encoder in encoders:
+        key, table = encoder.tokenizer.embedding_key, encoder.model.transformer.get_input_embeddings().weight
+        (word,) = encoder.words(clip.tokenize(f"{encoder.kind.before}pistol")[encoder.key])
+        pistol[key] = table[list(word.tokens)].detach().clone()
+        plain[key] = torch.randn(2, table.shape[1], generator=generator) * pistol[key].std()
+    save_file(plain, folder / "plain.safetensors")
+    save_file(pistol, folder / "pistol.safetensors")
 
 
 @pytest.fixture
@@ -112,7 +144,7 @@ def equal(conditioning, other) -> bool:
 
 def test_the_flagged_word_is_neutral_in_every_encoder(built, record):
     assert "pistol" in built.report["verdict"]
-    cleaned, whole = built.encoded[-1], built.clip.tokenize(PROMPT)
+    cleaned, whole = built.cleaned, built.clip.tokenize(PROMPT)
     for key in built.family.encoders:
         before, after = (letters(built.clip, key, tokens[key]) for tokens in (whole, cleaned))
         assert "pistol" in before
@@ -138,15 +170,29 @@ def test_the_pooled_output_is_that_of_the_cleaned_prompt(built, record):
 
 
 def test_unflagged_and_strength_0_are_the_stock_encoding(built, comfy_nodes, pack, record):
-    guard, report = pack.host.guard, pack.host.report
-    whole = stock_encoding(comfy_nodes, built, PLAIN)
-    checked, found = guard.guard_prompt(built.clip, PLAIN, built.subspaces, report.Settings(threshold=NOTHING))
+    guard_prompt, settings = pack.host.guard.guard_prompt, pack.host.report.Settings
+    text = PLAIN if built.reads_embeddings else PLAIN.replace("embedding:plain", "a fish")
+    whole = stock_encoding(comfy_nodes, built, text)
+    checked, found = guard_prompt(built.clip, text, built.subspaces, settings(threshold=NOTHING))
     assert found["tokens"]  # it was checked
     assert found["flagged"] == 0
     assert equal(checked, whole)
-    off, _ = guard.guard_prompt(built.clip, PROMPT, built.subspaces, report.Settings(strength=0.0))
+    assert ("[embedding]" in {token["text"] for token in found["tokens"]}) == built.reads_embeddings
+    off, _ = guard_prompt(built.clip, PROMPT, built.subspaces, settings(strength=0.0))
     assert equal(off, built.stock)
     record("unflagged", "bit-identical")
+
+
+def test_an_embedding_that_carries_the_concept_is_taken_out(built, pack, record):
+    if not built.reads_embeddings:
+        record("embeddings", "not read by ComfyUI")
+        return
+    text = "a cat and a embedding:pistol on a red chair"
+    conditioning, report, cleaned = guard(pack, built.clip, text, built.subspaces)
+    assert {token["text"] for token in report["tokens"] if token["flagged"]} == {"[embedding]"}
+    assert not built.holds_embeddings(cleaned)
+    assert equal(conditioning, built.clip.encode_from_tokens_scheduled(cleaned))
+    record("embeddings", "yes")
 
 
 def stock_encoding(comfy_nodes, built: Built, text: str):

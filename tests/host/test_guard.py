@@ -137,14 +137,30 @@ def test_soft_strength_lies_between_the_original_and_the_filtered_encoding(guard
     torch.testing.assert_close(pooled, torch.lerp(pooled0, pooled1, 0.25))
 
 
-def test_two_concepts_are_steered_each_by_its_own_strength(pack, guard, clip, weapons):
-    fruit = pack.host.subspaces.build_subspace(clip, "fruit", ("banana", "apple", "pear"), strength=0.5)
+def test_a_concept_of_strength_above_1_goes_past_the_filtered_encoding(guard, clip, weapons):
+    text = DANGEROUS["plain"]
+    ((tensor, options),) = guard(text, (dataclasses.replace(weapons, strength=1.5),))[0]
+    ((original, options0),), ((filtered, options1),) = encode(clip, text), guard(text)[0]
+    torch.testing.assert_close(tensor, filtered + 0.5 * (filtered - original))
+    pooled, pooled0, pooled1 = (o["pooled_output"] for o in (options, options0, options1))
+    torch.testing.assert_close(pooled, pooled1 + 0.5 * (pooled1 - pooled0))
+    assert_same(guard("a cat", (dataclasses.replace(weapons, strength=1.5),))[0], encode(clip, "a cat"))
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.5])
+def test_two_concepts_are_steered_each_by_its_own_strength(pack, guard, clip, weapons, strength):
+    fruit = pack.host.subspaces.build_subspace(clip, "fruit", ("banana", "apple", "pear"), strength=strength)
     text = "a banana and a pistol"
     conditioning, report = guard(text, (fruit, weapons))
     concepts = {token["text"]: token["concept"] for token in report["tokens"] if token["flagged"]}
     assert concepts == {"banana": "fruit", "pistol": "weapons"}
-    half, whole = (without(clip, text, flagged_tokens(clip, report, w))[0][0] for w in ({"pistol"}, set(concepts)))
-    wanted = torch.lerp(half, whole, 0.5)
+    neither, no_pistol, no_banana = (
+        without(clip, text, flagged_tokens(clip, report, words))[0][0]
+        for words in (set(concepts), {"pistol"}, {"banana"})
+    )
+    wanted = torch.lerp(no_pistol, neither, 0.5)
+    if strength > 1:
+        wanted = neither + 0.5 * (no_banana - encode(clip, text)[0][0])
     torch.testing.assert_close(conditioning[0][0], wanted)
 
 

@@ -136,6 +136,18 @@ def test_a_lora_on_the_text_encoder_is_encoded_and_guarded(comfy_nodes, guard, c
     assert same(before, encode(clip, "a cat and a pistol"))
 
 
+def test_clip_skip_is_guarded_by_a_subspace_built_with_it(pack, comfy_nodes):
+    clip = tiny_families.FAMILIES["SD1.x"].text.clip()
+    tiny_models.plant_words(*pack.host.encoders.encoders(clip))
+    (skipping,) = comfy_nodes.CLIPSetLastLayer().set_last_layer(clip, -2)
+    (subspaces,) = pack.ConceptSubspace.execute(skipping, "(phrases only)", "pistol", 1.0).result
+    text = "a cat and a pistol"
+    conditioning, report = pack.host.guard.guard_prompt(skipping, text, subspaces, pack.host.report.Settings())
+    assert flagged(report) == {"pistol"}
+    assert same(conditioning, without(skipping, text, PISTOL))
+    assert not same(conditioning, without(clip, text, PISTOL))
+
+
 @pytest.mark.parametrize("scheduled", [False, True])
 def test_hooks_and_scheduled_clip_keep_their_parts(comfy_nodes, guard, clip, lora, scheduled):
     hooks = importlib.import_module("comfy_extras.nodes_hooks")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from tiny_models import CLIP, T5, WIDTH, Family, TextModel, sentencepiece_model
 
 CLIP_L = {**CLIP, "hidden_size": 768, "num_attention_heads": 12}  # the real width: CLIP-G stands beside it
@@ -225,5 +227,13 @@ FAMILIES = {
         },
         (1, 16, 2, 8, 8),
         reads_pooled=True,
+    ),
+}
+
+# Models that read something beside the prompt, with the text encoder of a family above.
+VARIANTS = {
+    "SD1.x inpainting": dataclasses.replace(FAMILIES["SD1.x"], config={**FAMILIES["SD1.x"].config, "in_channels": 9}),
+    "SD2.1 unCLIP": dataclasses.replace(
+        FAMILIES["SD2.x"], model="SD21UnclipL", config={**UNET, "adm_in_channels": 2 * 768, "num_classes": "sequential"}
     ),
 }

@@ -74,8 +74,11 @@ class TextModel:
     config: dict = dataclasses.field(default_factory=dict)
     tokenizer_data: Callable[[], dict] = dict
 
-    def clip(self):
-        """A CLIP made by the class that ComfyUI's loaders use, with random weights."""
+    def clip(self, embeddings: str | None = None):
+        """A CLIP made by the class that ComfyUI's loaders use, with random weights.
+
+        embeddings: folder of textual-inversion embeddings, which the tokenizers of some families read
+        """
         sd, base = importlib.import_module("comfy.sd"), importlib.import_module("comfy.supported_models_base")
         model = _host(self.model)
         target = base.ClipTarget(
@@ -83,7 +86,8 @@ class TextModel:
         )
         configs = {**SMALL_CONFIGS, **self.config}
         options = {f"{name}_model_config": dict(config) for name, config in configs.items()}
-        clip = sd.CLIP(target, tokenizer_data=self.tokenizer_data(), model_options=options)
+        tokenizer_data = self.tokenizer_data()
+        clip = sd.CLIP(target, embeddings, tokenizer_data=tokenizer_data, model_options=options)
         randomise(clip.cond_stage_model)
         return clip
 

@@ -17,7 +17,8 @@ def sample(
     nodes, model, positive, negative, latent, sampler="euler", scheduler="normal", cfg=4.0, steps=5, denoise=1.0
 ):
     """The samples [B, 4, H, W] of ComfyUI's own KSampler."""
-    (out,) = nodes.common_ksampler(model, SEED, steps, cfg, "euler", scheduler, positive, negative, latent)
+    settings = (SEED, steps, cfg, sampler, scheduler)
+    (out,) = nodes.common_ksampler(model, *settings, positive, negative, latent, denoise=denoise)
     return out["samples"]
 
 
