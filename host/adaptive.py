@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from ..safree import detection
 from . import conditioning, everyday
 from .encoders import Encoder
@@ -9,7 +11,7 @@ from .report import Finding, note
 from .words import EMBEDDING, Spelling, Word
 
 ROUNDS = 4  # one flagged word can hide another of the same concept until it is gone
-WINDOW, STRIDE = 16, 12  # words looked at together; neighbouring windows share 4
+WINDOW, OVERLAP = 16, 4  # words looked at together, and shared by neighbouring windows
 
 
 def steer(clip, found, tokens, base, subspaces, settings):
@@ -44,16 +46,26 @@ def steer(clip, found, tokens, base, subspaces, settings):
 def _align(clip, encoder: Encoder, words: list[Word], subspaces, threshold: float) -> list[Finding]:
     """Score every word of one encoder's prompt, in windows, so that a long text around a word does not hide it."""
     findings = [Finding(encoder.key, word.text) for word in words]
-    for start in range(0, max(len(words) - WINDOW + STRIDE, 1), STRIDE):
-        window = words[start : start + WINDOW]
-        _align_window(clip, encoder, window, findings[start : start + WINDOW], subspaces, threshold)
+    for part in _windows(words, encoder.room):
+        _align_window(clip, encoder, words[part], findings[part], subspaces, threshold)
     return findings
+
+
+def _windows(words: list[Word], room: int):
+    """Slices of at most WINDOW words and `room` tokens; a word has at most LONGEST_WORD of them."""
+    start = end = 0
+    while end < len(words):
+        tokens = itertools.accumulate(len(word.tokens) for word in words[start : start + WINDOW])
+        end = start + max(sum(1 for size in tokens if size <= room), 1)
+        yield slice(start, end)
+        start = max(start + 1, end - OVERLAP)
 
 
 def _align_window(clip, encoder: Encoder, words, findings, subspaces, threshold: float) -> None:
     """Score the words of a short prompt; again without the flagged ones, until no new one is flagged."""
     singles, phrases = _equal_words(words, _idle(subspaces)), _phrases(words, subspaces)
     flagged: set[int] = set()
+    unclear: set[tuple[int, ...]] = set()
     for _ in range(ROUNDS):
         borderline, fresh = set(), set()
 
@@ -66,11 +78,18 @@ def _align_window(clip, encoder: Encoder, words, findings, subspaces, threshold:
                     fresh.update(group)
                 elif value > low:
                     borderline.update(group)
+                if single and low < abs(value) and value <= limit:
+                    unclear.add(group)
                 if single or value > limit:  # an unflagged pair or phrase says nothing of its words
                     for i in group:
                         note(findings[i], subspace, value, limit)
 
         score(singles, single=True)
+        if not flagged:  # the first round
+            for group, subspace, value, limit in _alone(clip, encoder, words, unclear, subspaces, threshold):
+                fresh.update(group)
+                for i in group:
+                    note(findings[i], subspace, value, limit)
         score(phrases, single=False)
         score(_pairs(words, borderline - fresh, fresh), single=False)
         if not fresh:
@@ -89,6 +108,26 @@ def _scores(clip, encoder: Encoder, words, groups, flagged, subspaces, threshold
         scores = detection.alignment(pooled[0], pooled[1:], space).tolist()
         limits = detection.thresholds(space, threshold)
         yield from ((group, subspace, score, limits) for group, score in zip(groups, scores, strict=True))
+
+
+def _alone(clip, encoder: Encoder, words, groups, subspaces, threshold: float):
+    """(group, subspace, alignment, threshold) of the groups that are flagged as a prompt of their own.
+
+    For words that concern a concept somewhat, or move the prompt away from it: so does many a harmless word, but also
+    the concept itself in a text that the encoder cannot make sense of, such as one full of punctuation.
+    """
+    groups = sorted(groups)
+    if not groups:
+        return
+    singles = [[words[group[0]]] for group in groups]
+    rows = [*(encoder.row(word) for word in singles), *(encoder.row(word, {0}) for word in singles)]
+    whole, masked = encoder.pooled(clip, rows).chunk(2)
+    for subspace in subspaces:
+        space = subspace[encoder.key]
+        limit = detection.thresholds(space, threshold)[1]
+        for group, value in zip(groups, detection.alignment(whole, masked, space).tolist(), strict=True):
+            if value > limit:
+                yield group, subspace, value, limit
 
 
 def _idle(subspaces) -> set[str]:

@@ -53,6 +53,11 @@ class Encoder:
         """D of the token embeddings that this encoder takes."""
         return self.model.transformer.get_input_embeddings().weight.shape[1]
 
+    @property
+    def room(self) -> int:
+        """Tokens of a prompt that one input takes."""
+        return self.tokenizer.max_length - len(self.frame.head) - 1 if self.tokenizer.pad_to_max_length else 2**31
+
     def bounds(self, chunk: list[Token]) -> tuple[int, int]:
         """(first, end): the user's tokens of `chunk` are chunk[first:end]; a closing end token stands at `end`.
 

@@ -8,7 +8,7 @@ import statistics
 import torch
 
 from ..safree import SafreeError, detection
-from ..safree.subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace, check_share, span
+from ..safree.subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace, span
 from . import everyday
 from .encoders import Encoder, Row, encoders, tokenize
 from .words import Word
@@ -24,7 +24,6 @@ def build_subspace(
 
     retain: phrases that alignment detection leaves alone, though they share words or meaning with the concept.
     """
-    check_share("strength", strength)
     spaces = {}
     for encoder in encoders(clip):
         concepts = [encoder.row(_phrase_words(clip, encoder, phrase)) for phrase in phrases]

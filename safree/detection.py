@@ -22,7 +22,7 @@ def alignment(p: torch.Tensor, masked: torch.Tensor, space: EncoderSubspace) -> 
 
     The effect of word i is e_i = p - p_\\i without its everyday part; the score is |P_C e_i| / |e_i|, negative when
     the word moves the prompt away from the concept phrase that it concerns most. Being a share, it does not fade in
-    long prompts, as the growth of the paper's distance does.
+    long prompts, as the growth of the paper's distance does. p: one prompt [D], or one for each row [N, D].
     """
     effect = reject(p - masked, space.common)  # [N, D]
     inside = (effect @ space.aligned_basis.T).norm(dim=-1)

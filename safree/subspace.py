@@ -19,13 +19,14 @@ RANK_TOLERANCE = 1e-2  # singular values below this share of the largest carry r
 COMMON_RANK = 1  # the direction that everyday words share: "there is one more thing"
 SMALLEST = 1e-12  # norm of an embedding; its square and its inverse's are still float32 numbers
 UNREADABLE = (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError)  # data of another shape
+MAX_STRENGTH = 2  # above 1: past the filtered prompt
 PROBE_SIMILARITY = 0.98  # a LoRA or another dtype stays above, another encoder or layer falls below
 
 
-def check_share(name: str, value: float) -> None:
-    """SafreeError unless `value` lies in [0, 1]; NaN, which JSON can carry past a widget's bounds, does not."""
-    if not 0 <= value <= 1:
-        raise SafreeError(f"{name} is {value}, outside 0 to 1. Choose a value in between.")
+def check_share(name: str, value: float, most: int = 1) -> None:
+    """SafreeError unless `value` lies in [0, most]; NaN, which JSON can carry past a widget's bounds, does not."""
+    if not 0 <= value <= most:
+        raise SafreeError(f"{name} is {value}, outside 0 to {most}. Choose a value in between.")
 
 
 def span(vectors: torch.Tensor, tolerance: float = RANK_TOLERANCE, rank: int | None = None) -> torch.Tensor:
@@ -94,7 +95,7 @@ class ConceptSubspace:
     strength: float = 1.0
 
     def __post_init__(self):
-        check_share("strength", self.strength)
+        check_share("strength", self.strength, MAX_STRENGTH)
 
     def __getitem__(self, key: str) -> EncoderSubspace:
         return self.encoders[key]

@@ -31,6 +31,8 @@ DANGEROUS = {
     "upper case": "A CAT AND A PISTOL",
     "in the second chunk": "a cat " * 40 + "and a pistol",
     "said twice": "a pistol, a cat and a pistol",
+    "in tags": "a cat <b>pistol</b>",
+    "behind a word of many tokens": "x" * 300 + " a cat and a pistol",
 }
 
 
