@@ -12,7 +12,7 @@ import torch
 from tracing import SEED, Trace, encode, sample
 
 STEPS = 3
-REFUSED = "the sampler stops and names cause and fix; with on_problem `warn` log and report say 'guard not active'"
+REFUSED = "the sampler stops and says why; with `warn` report and log say `guard not active`"
 fault = pytest.mark.fault
 
 
