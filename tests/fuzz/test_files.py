@@ -53,7 +53,7 @@ def test_a_concept_set_of_any_json_is_read_or_refused(read_set, fuzz):
 @fault("a concept set with bytes cut out, overwritten or doubled", CLEAR)
 def test_a_damaged_concept_set_is_read_or_refused(read_set, fuzz):
     assert not read_set(json.dumps(GOOD_SET).encode())
-    fuzz(damaged(json.dumps(GOOD_SET).encode()), 1500, read_set)
+    fuzz(damaged(json.dumps(GOOD_SET).encode()), 1200, read_set)
     assert "cannot be read" in read_set(b"[" * 200_000)
 
 
@@ -99,7 +99,7 @@ def read(pack, file, attempt):
 
 @fault("a subspace file with bytes cut out, overwritten or doubled", CLEAR)
 def test_a_damaged_subspace_file_is_read_or_refused(file, read, fuzz):
-    fuzz(damaged(file.read_bytes()), 2500, read)
+    fuzz(damaged(file.read_bytes()), 1800, read)
 
 
 def split_file(raw: bytes) -> tuple[dict, bytes]:
