@@ -82,6 +82,10 @@ def run(name: str) -> dict:
         shutil.rmtree(place, ignore_errors=True)
 
 
+def recorded() -> dict[str, dict]:
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
 def table(results: dict[str, dict]) -> str:
     lines = ["| ComfyUI | torch | Python | transformers | guard and API tests |", "|---|---|---|---|---|"]
     for name, result in results.items():
@@ -97,16 +101,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(COMBINATIONS):
         parser.error(f"unknown: {', '.join(unknown)}")
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if arguments.write:
-        tables.put(README, MARKER, table(results))
+        tables.put(README, MARKER, table(recorded()))
         return
     for name in arguments.names or COMBINATIONS:
         print(f"[matrix] {name}", flush=True)
-        results[name] = run(name)
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    print(table(results))
+        result = run(name)
+        RESULTS.write_text(json.dumps({**recorded(), name: result}, indent=1) + "\n")
+    print(table(recorded()))
 
 
 if __name__ == "__main__":
