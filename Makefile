@@ -1,6 +1,7 @@
 # Needs make and Python 3.11 or newer. The first target sets up the rest in .comfy/ (see scripts/setup_host.py).
 #   make demo    guarded and unguarded pictures side by side, in output/demo/
 #   make test    style, then every test
+#   make matrix  the guard's tests with other versions of Python, torch and transformers, each in its own environment
 #   make bench   the guard's figures, in output/bench/ (BENCH=overhead, BENCH="prompts own.csv", ... for others)
 # COMFYUI_PATH=<checkout> [COMFYUI_PYTHON=<its interpreter>] use an existing ComfyUI instead of the pinned one.
 
@@ -10,7 +11,7 @@ TESTS ?= tests
 
 BENCH ?= concept-removal
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test lint bench matrix setup clean
 
 demo:
 	@$(PYTHON) scripts/setup_host.py
@@ -32,6 +33,9 @@ bench: setup .comfy/plotting
 .comfy/plotting: bench/requirements.txt | setup
 	@$(HOST_PYTHON) -m pip install -q --no-deps --upgrade --target $@ -r $<
 	@touch $@
+
+matrix:
+	@$(PYTHON) scripts/matrix.py
 
 setup:
 	@$(PYTHON) scripts/setup_host.py --tools

@@ -60,6 +60,7 @@ class Outcome:
     job: Job
     end: str = "cancel"  # 'run', 'interrupt', 'error' or, when it never began, 'cancel'
     picture: str = ""  # SHA-256 of its file
+    reports: int = 0  # that came with it and were compared
     faults: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -115,10 +116,13 @@ class Soak:
 
     def _judge(self, outcome: Outcome, outputs: dict) -> None:
         run = outcome.job.run
-        for report in outputs.get("prompt", {}).get("safree_report", []):
+        tokens = outputs.get("prompt", {}).get("safree_report", [])
+        sampling = outputs.get("sampler", {}).get("safree_sampling", [])
+        outcome.reports = len(tokens) + len(sampling)
+        for report in tokens:
             if report["prompt"] != run.prompt:
                 outcome.faults.append(f"the report of {run.prompt!r} is that of {report['prompt']!r}")
-        for report in outputs.get("sampler", {}).get("safree_sampling", []):
+        for report in sampling:
             if report["steps"] != run.steps or report["active"] != (outcome.job.kind != "strength 0"):
                 outcome.faults.append(f"the sampling report does not fit: {report['verdict']}")
         for picture in outputs["save"]["images"]:
@@ -182,6 +186,7 @@ def _result(outcomes: list[Outcome], memory: list, same_server: list[Outcome], f
     return {
         "prompts": len(outcomes),
         "ends": {end: sum(o.end == end for o in outcomes) for end in ("run", "interrupt", "cancel", "error")},
+        "reports compared": sum(outcome.reports for outcome in outcomes),
         "faults": [fault for outcome in [*outcomes, *same_server, *fresh] for fault in outcome.faults],
         "pictures made again": len(pictures),
         "pictures that differ": different,
@@ -197,6 +202,7 @@ def _markdown(result: dict) -> str:
         "# Soak",
         f"{result['prompts']} prompts ({ends}).",
         f"Faults (failed, or a report of another prompt): {len(result['faults'])}.",
+        f"Reports compared: {result['reports compared']}.",
         f"Made again on the same and on a fresh server: {result['pictures made again']} pictures, "
         f"{len(result['pictures that differ'])} differ.",
         f"Memory of the server after each wave: {result['memory MB']} MB, "

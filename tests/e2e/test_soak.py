@@ -19,6 +19,7 @@ def result(tmp_path_factory):
 def test_every_prompt_ends_as_planned_with_its_own_report(result, record_property):
     record_property("cases", PROMPTS)
     assert result["faults"] == []
+    assert result["reports compared"] >= 4
     assert result["ends"]["error"] == 0
     assert result["ends"]["run"] >= 3
     assert result["ends"]["interrupt"] >= 1

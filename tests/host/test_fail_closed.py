@@ -12,7 +12,7 @@ import torch
 from tracing import SEED, Trace, encode, sample
 
 STEPS = 3
-REFUSED = "the sampler stops and names cause and fix; with on_problem `warn` log and report say 'guard not active'"
+REFUSED = "the sampler stops and says why; with `warn` report and log say `guard not active`"
 fault = pytest.mark.fault
 
 
@@ -65,6 +65,13 @@ def another_pooled(nodes, to, other):
     return [[tensor, {**options, "pooled_output": other[0][1]["pooled_output"]}] for tensor, options in to]
 
 
+def in_place(nodes, to, other):
+    changed = copy.deepcopy(to)
+    for tensor, _ in changed:
+        tensor.copy_(other[0][0])
+    return changed
+
+
 def rebuilt(nodes, to, other):
     return [[tensor, {"pooled_output": options["pooled_output"]}] for tensor, options in to]
 
@@ -78,6 +85,7 @@ BROKEN = {
     "averaged": (lambda nodes, p: average(nodes, p["flagged"], p["plain"]), "edited after SafreeConditioning"),
     "averaged clear": (lambda nodes, p: average(nodes, p["clear"], p["plain"]), "edited after SafreeConditioning"),
     "concatenated": (lambda nodes, p: concat(nodes, p["flagged"], p["plain"]), "edited after SafreeConditioning"),
+    "in place": (lambda nodes, p: in_place(nodes, p["flagged"], p["plain"]), "edited after SafreeConditioning"),
     "pooled": (lambda nodes, p: another_pooled(nodes, p["flagged"], p["plain"]), "edited after SafreeConditioning"),
     "filtered part taken out": (lambda nodes, p: p["halves"][1:], "took the filtered part out"),
 }
@@ -90,6 +98,7 @@ TEXTS = {
     "averaged": "ConditioningAverage with an unguarded prompt",
     "averaged clear": "ConditioningAverage with an unguarded prompt",
     "concatenated": "ConditioningConcat with an unguarded prompt",
+    "in place": "a node that overwrites the conditioning in place",
     "pooled": "the pooled output replaced",
     "filtered part taken out": "a node that drops the filtered part of a guarded prompt",
 }
