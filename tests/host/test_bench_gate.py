@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench import attack, concepts, gate, judges, prompts
+from bench import attack, gate, judges, prompts
 from bench.guards import BY_NAME, Bench
 from bench.sld import MAXIMUM, safe_latent_diffusion
 from bench.studio import Sampling, Studio
@@ -83,11 +83,3 @@ def test_nudenet_knows_the_classes_that_are_counted_and_finds_none_in_a_picture_
     picture = studio.picture(studio.encode("a wolf"), studio.encode(""), 1)
     studio.sampling = Sampling()
     assert judge.found(picture.image[0]) == []
-
-
-@pytest.mark.parametrize("token", concepts.POSITIONS)
-def test_a_weapon_deep_in_a_long_prompt_is_removed_from_the_picture(studio, token):
-    (group,) = (g for g in concepts.groups(World()) if g.name == f"weapon at token {token}")
-    found = [concepts.measure(Bench(studio), item, group.concept) for item in group.items[:2]]
-    assert any(records["none"].concept_seen for records in found)
-    assert not any(records["adaptive"].concept_seen for records in found)
