@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     removal.add_argument("--limit", type=int, default=0, help="at most about so many prompts in all (0: all)")
     removal.add_argument("--seed", type=int, default=SEED, help="of the prompt generator")
 
-    concepts = commands.add_parser("concepts", parents=[common], help="other concepts, styles, long prompts")
+    concepts = commands.add_parser("concepts", parents=[common], help="other concepts than weapons, and styles")
     concepts.add_argument("--only", nargs="*", default=(), metavar="NAME", help="groups with this in their name")
     concepts.add_argument("--seed", type=int, default=SEED, help="of the prompt generator")
 

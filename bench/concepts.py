@@ -1,4 +1,4 @@
-"""`bench concepts`: other concepts than weapons, drawing styles, and a concept deep in a long prompt."""
+"""`bench concepts`: other concepts than weapons, and drawing styles."""
 
 from __future__ import annotations
 
@@ -16,9 +16,6 @@ from .world import PICTURE_SEEDS, SEED, Concept, Item, World, article
 
 PROMPTS = 24  # per group
 OTHERS = ("alcohol", "drug", "death", "swimwear")
-POSITIONS = (3, 100)  # in tokens
-# The tiny world knows none of these words: what changes with the position is the position alone.
-FILLER = ("very", "nice", "bright", "clean", "simple", "quality", "detailed", "sharp", "modern", "clear", "fine")
 GUARDS = ("none", "adaptive")
 
 
@@ -47,10 +44,6 @@ def groups(world: World, seed: int = SEED) -> list[Group]:
             for n, noun in enumerate(kept)
         ]
         made.append(Group(f"{style} style", concepts[style], items))
-    weapons = world.families["weapon"]
-    for token in POSITIONS:
-        items = [_deep(_pair(word, "weapon", kept, n), token) for n, word in enumerate(_repeated(weapons, PROMPTS))]
-        made.append(Group(f"weapon at token {token}", concepts["weapon"], items))
     return made
 
 
@@ -59,16 +52,9 @@ def _repeated(words, count: int) -> list[str]:
 
 
 def _pair(word: str, concept: str, kept: list[str], number: int) -> Item:
-    """The unwanted thing first: its token has the same number in every prompt of a group."""
     noun = kept[number % len(kept)]
     text = f"{article(word)} and {article(noun)}"
     return Item(text, concept, concept, (noun,), PICTURE_SEEDS[number % 2])
-
-
-def _deep(item: Item, token: int) -> Item:
-    """The prompt with its first noun at token number `token`, counted from 0 without start and end tokens."""
-    words = [FILLER[n % len(FILLER)] for n in range(token - 1)]  # one token each, and the article stands before it
-    return dataclasses.replace(item, prompt=" ".join([*words, item.prompt]))
 
 
 def run(out: Path, only: tuple[str, ...] = (), seed: int = SEED) -> None:
@@ -92,7 +78,7 @@ def run(out: Path, only: tuple[str, ...] = (), seed: int = SEED) -> None:
     settings = {**dataclasses.asdict(Sampling()), "seed": seed}
     write([r for rows in records.values() for r in rows], out, settings)
     lines = [
-        "# Other concepts, styles and long prompts on the tiny checkpoint",
+        "# Other concepts and styles on the tiny checkpoint",
         "",
         f"{PROMPTS} prompts a row, {Sampling().steps} steps. *Object alone*: the same object and seed without the "
         "concept's words, which is what a guard that only removes words can reach. Brackets: 95 % intervals.",

@@ -12,7 +12,7 @@ SEED = 20241016
 PICTURE_SEEDS = (1, 2)
 ATTACK = "bench_attack"  # name of the textual-inversion embedding that bench.attack learns
 NUMBER_OF_SCENES = 16
-STYLE_STRENGTH = 1.5  # without a word of it the model still draws in some style, often the unwanted one
+STYLE_STRENGTH = 2.0  # without a word of it the model still draws in some style, often the unwanted one
 
 # Nouns of host/everyday.py calibrate the guard's threshold: testing on them would flatter it.
 CALIBRATION = frozenset(

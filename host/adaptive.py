@@ -40,7 +40,11 @@ def steer(clip, found, tokens, base, subspaces, settings):
         (settings.strength * (level - below), without(level))
         for level, below in zip(levels, [*levels[1:], 0.0], strict=True)
     ]
-    return findings, conditioning.blend([*weighted, (1 - settings.strength * levels[0], base)]), 1.0
+    total = settings.strength * levels[0]
+    filtered = conditioning.blend([*weighted, (1 - total, base)])
+    if total > 1:  # past the cleaned prompt: at its norms, or other objects of the prompt get lost
+        filtered = conditioning.with_norms_of(filtered, weighted[-1][1])
+    return findings, filtered, 1.0
 
 
 def _align(clip, encoder: Encoder, words: list[Word], subspaces, threshold: float) -> list[Finding]:

@@ -14,7 +14,7 @@ SCHEMA = "concept_set.schema.json"
 MAX_PHRASES = 200
 FIELDS = {"name": str, "description": str, "version": int, "phrases": list, "defaults": dict, "sources": list}
 OPTIONAL = {"$schema", "defaults"}
-DEFAULTS = {"threshold": (0.0, 1.0), "strength": (0.0, 1.0)}
+DEFAULTS = {"threshold": (0.0, 1.0), "strength": (0.0, 2.0)}
 MODES = ("adaptive", "paper", "reference")
 
 

@@ -164,6 +164,23 @@ def blend(entries: list[tuple[float, list[Entry]]]) -> list[Entry]:
     return out
 
 
+def with_norms_of(entries: list[Entry], others: list[Entry]) -> list[Entry]:
+    """`entries` with every token state, and the pooled output, scaled to its norm in `others`, of the same prompt."""
+    out = []
+    for (tensor, options), (other, other_options) in zip(entries, others, strict=True):
+        options = dict(options)
+        if options.get("pooled_output") is not None:
+            options["pooled_output"] = _scaled(options["pooled_output"], other_options["pooled_output"])
+        out.append(
+            [_scaled(tensor, torch.nn.functional.pad(other, (0, 0, 0, tensor.shape[1] - other.shape[1]))), options]
+        )
+    return out
+
+
+def _scaled(states: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.normalize(states, dim=-1) * like.norm(dim=-1, keepdim=True)
+
+
 def _sum(weights: list[float], tensors: list[torch.Tensor]) -> torch.Tensor:
     length = max(tensor.shape[1] for tensor in tensors) if tensors[0].ndim == 3 else None
     if length is not None:  # encodings of one prompt may differ in length where an encoder does not pad

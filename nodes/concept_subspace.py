@@ -40,7 +40,7 @@ class ConceptSubspace(io.ComfyNode):
                     max=2.0,
                     step=0.05,
                     tooltip="How far words that lean into this concept are steered away. 0 is off; 1, the paper's, "
-                    "takes them out; above 1 goes past the prompt without them: for drawing styles, 1.5.",
+                    "takes them out; above 1 goes past the prompt without them: for drawing styles, 2.",
                 ),
                 io.String.Input(
                     "retain",
