@@ -101,9 +101,9 @@ def get(name: str, folder: Path = FOLDER) -> ConceptSet:
     return load(_path(name, folder))
 
 
-def changed(name: str, folder: Path = FOLDER) -> int:
+def changed(name: str) -> int:
     """When the file of the concept set called `name` was last changed, in nanoseconds; SafreeError if there is none."""
-    return _path(name, folder).stat().st_mtime_ns
+    return _path(name, FOLDER).stat().st_mtime_ns
 
 
 def _path(name: str, folder: Path) -> Path:
