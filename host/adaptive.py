@@ -110,7 +110,7 @@ def _scores(clip, encoder: Encoder, words, groups, flagged, subspaces, threshold
     for subspace in subspaces:
         space = subspace[encoder.key]
         scores = detection.alignment(pooled[0], pooled[1:], space).tolist()
-        limits = detection.thresholds(space, threshold)
+        limits = detection.thresholds(space, threshold or subspace.threshold)
         yield from ((group, subspace, score, limits) for group, score in zip(groups, scores, strict=True))
 
 
@@ -128,7 +128,7 @@ def _alone(clip, encoder: Encoder, words, groups, subspaces, threshold: float):
     whole, masked = encoder.pooled(clip, rows).chunk(2)
     for subspace in subspaces:
         space = subspace[encoder.key]
-        limit = detection.thresholds(space, threshold)[1]
+        limit = detection.thresholds(space, threshold or subspace.threshold)[1]
         for group, value in zip(groups, detection.alignment(whole, masked, space).tolist(), strict=True):
             if value > limit:
                 yield group, subspace, value, limit

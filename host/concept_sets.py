@@ -8,14 +8,13 @@ import logging
 from pathlib import Path
 
 from ..safree import SafreeError
+from ..safree.subspace import defaults_fault
 
 FOLDER = Path(__file__).resolve().parent.parent / "concept_sets"
 SCHEMA = "concept_set.schema.json"
 MAX_PHRASES = 200
 FIELDS = {"name": str, "description": str, "version": int, "phrases": list, "defaults": dict, "sources": list}
 OPTIONAL = {"$schema", "defaults"}
-DEFAULTS = {"threshold": (0.0, 1.0), "strength": (0.0, 2.0)}
-MODES = ("adaptive", "paper", "reference")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +55,8 @@ def load(path: Path) -> ConceptSet:
         phrases = check_phrases(data["phrases"])
     except SafreeError as error:
         raise wrong("phrases", f"is not usable: {error}") from error
-    for mode, values in data.get("defaults", {}).items():
-        if mode not in MODES or not isinstance(values, dict):
-            raise wrong(f"defaults.{mode}", f"is not an object under one of {', '.join(MODES)}")
-        for key, value in values.items():
-            if key not in DEFAULTS or isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise wrong(f"defaults.{mode}.{key}", f"is not a number under one of {', '.join(DEFAULTS)}")
-            if not DEFAULTS[key][0] <= value <= DEFAULTS[key][1]:
-                raise wrong(f"defaults.{mode}.{key}", f"is {value}, outside {DEFAULTS[key]}")
+    if fault := defaults_fault(data.get("defaults", {})):
+        raise wrong(*fault)
     return ConceptSet(data["name"], data["description"], data["version"], phrases, data.get("defaults", {}))
 
 

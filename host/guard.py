@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 
 from ..safree import SafreeError, validation
-from ..safree.subspace import ConceptSubspace
+from ..safree.subspace import MODES, ConceptSubspace
 from . import adaptive, conditioning, projective
-from .concept_sets import MODES
 from .encoders import check_embeddings, encoders, tokenize
 from .report import Settings, report
 from .subspaces import probe_row
@@ -27,6 +26,7 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
         raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
     if text and not text.strip():
         raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
+    subspaces = tuple(subspace.tuned(settings.mode) for subspace in subspaces)
     active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
     if active and len(text) > LONGEST_PROMPT:
         raise SafreeError(f"the prompt has {len(text)} characters, more than the {LONGEST_PROMPT} allowed. Shorten it.")

@@ -65,11 +65,10 @@ def _steer_chunk(clip, encoder: Encoder, chunk, subspaces, settings):
     masked = encoder.pooled(clip, [encoder.chunk_row(variant) for variant in variants])
     states = encoder.states(clip, [row])
     p, states = encoder.pool(states, [row])[0], states[0, row.first : row.end]
-    limit = settings.threshold or detection.ALPHA
     inputs, result = span(masked), states.clone()
     findings = [Finding(encoder.key, _piece(encoder, token)) for token in row.tokens[row.first : row.end]]
     for subspace in subspaces:
-        basis = subspace[encoder.key].basis
+        basis, limit = subspace[encoder.key].basis, settings.threshold or subspace.threshold or detection.ALPHA
         ratios = detection.distance_ratio(p, masked, basis)
         for finding, ratio in zip(findings, ratios.tolist(), strict=True):
             note(finding, subspace, ratio, limit)

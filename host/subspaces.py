@@ -18,10 +18,16 @@ LONGEST_PHRASE = 60  # tokens
 
 
 def build_subspace(
-    clip, name: str, phrases: tuple[str, ...], strength: float = 1.0, retain: tuple[str, ...] = ()
+    clip,
+    name: str,
+    phrases: tuple[str, ...],
+    strength: float = 1.0,
+    retain: tuple[str, ...] = (),
+    defaults: dict[str, dict[str, float]] | None = None,
 ) -> ConceptSubspace:
     """Encode `phrases` and the everyday words with every text encoder of `clip`; SafreeError for an unusable one.
 
+    defaults: by mode, the threshold and strength that the phrases were tuned with.
     retain: phrases that alignment detection leaves alone, though they share words or meaning with the concept.
     """
     spaces = {}
@@ -29,7 +35,7 @@ def build_subspace(
         concepts = [encoder.row(_phrase_words(clip, encoder, phrase)) for phrase in phrases]
         *pooled, probe = encoder.pooled(clip, [*concepts, probe_row(clip, encoder)])
         spaces[encoder.key] = _calibrate(clip, encoder, torch.stack(pooled), probe, retain)
-    return ConceptSubspace(name, tuple(phrases), spaces, strength)
+    return ConceptSubspace(name, tuple(phrases), spaces, strength, defaults=defaults or {})
 
 
 def _phrase_words(clip, encoder: Encoder, phrase: str) -> list[Word]:

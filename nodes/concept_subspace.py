@@ -66,10 +66,11 @@ class ConceptSubspace(io.ComfyNode):
     def execute(cls, clip, concept_set, phrases, strength, retain="", subspaces=()) -> io.NodeOutput:
         with naming(cls):
             own = lines(phrases)
-            shipped = () if concept_set == PHRASES_ONLY else concept_sets.get(concept_set).phrases
+            shipped = None if concept_set == PHRASES_ONLY else concept_sets.get(concept_set)
             if not own and not shipped:
                 raise SafreeError("there are no phrases. Choose a concept set or write one phrase a line.")
-            name = own[0] if concept_set == PHRASES_ONLY else concept_set
-            wanted = concept_sets.check_phrases([*shipped, *own])
-            built = build_subspace(clip, name, wanted, strength, tuple(lines(retain)))
+            phrases, defaults = (shipped.phrases, shipped.defaults) if shipped else ((), {})
+            wanted = concept_sets.check_phrases([*phrases, *own])
+            name = shipped.name if shipped else own[0]
+            built = build_subspace(clip, name, wanted, strength, tuple(lines(retain)), defaults)
         return io.NodeOutput((*subspaces, built), ui={"safree_subspace": [built.summary()]})

@@ -3,10 +3,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.concept_sets import MODES
 from ..host.conditioning import with_settings_of
 from ..host.guard import VALIDATIONS, guard_prompt
 from ..host.report import Settings
+from ..safree.subspace import MODES
 from .common import ALIASES, CATEGORY, ConceptSubspaces, as_json, naming
 
 

@@ -20,6 +20,8 @@ COMMON_RANK = 1  # the direction that everyday words share: "there is one more t
 SMALLEST = 1e-12  # norm of an embedding; its square and its inverse's are still float32 numbers
 UNREADABLE = (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError)  # data of another shape
 MAX_STRENGTH = 2  # above 1: past the filtered prompt
+MODES = ("adaptive", "paper", "reference")
+DEFAULTS = {"threshold": 1, "strength": MAX_STRENGTH}  # what a concept set may name for each mode, and the most of it
 PROBE_SIMILARITY = 0.98  # a LoRA or another dtype stays above, another encoder or layer falls below
 
 
@@ -93,9 +95,17 @@ class ConceptSubspace:
     phrases: tuple[str, ...]
     encoders: dict[str, EncoderSubspace]
     strength: float = 1.0
+    threshold: float = 0.0  # of its own; 0 for the mode's
+    defaults: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)  # by mode, see DEFAULTS
 
     def __post_init__(self):
         check_share("strength", self.strength, MAX_STRENGTH)
+
+    def tuned(self, mode: str) -> ConceptSubspace:
+        """This subspace with its defaults for `mode`: their threshold, and their strength times its own."""
+        own = self.defaults.get(mode, {})
+        strength = min(self.strength * own.get("strength", 1.0), MAX_STRENGTH)
+        return dataclasses.replace(self, strength=strength, threshold=own.get("threshold", 0.0))
 
     def __getitem__(self, key: str) -> EncoderSubspace:
         return self.encoders[key]
@@ -147,6 +157,7 @@ def save(subspace: ConceptSubspace, path: Path, overwrite: bool = False) -> None
         "format": FORMAT,
         "name": subspace.name,
         "phrases": json.dumps(subspace.phrases),
+        "defaults": json.dumps(subspace.defaults),
         "null": json.dumps({key: list(space.null) for key, space in subspace.encoders.items()}),
     }
     tensors = {  # cloned: safetensors takes no shared memory
@@ -195,6 +206,7 @@ def load(path: Path) -> ConceptSubspace:
                 for key, (mean, deviation) in null.items()
             }
             name = header["name"]
+            defaults = json.loads(header.get("defaults", "{}"))
     except SafreeError:
         raise
     except (
@@ -208,12 +220,27 @@ def load(path: Path) -> ConceptSubspace:
         RecursionError,
     ) as error:
         raise SafreeError(f"subspace file {path.name!r} is damaged ({error}). Build and save it again.") from error
-    _check_loaded(path.name, phrases, encoders)
-    return ConceptSubspace(name, tuple(phrases), encoders)
+    _check_loaded(path.name, phrases, encoders, defaults)
+    return ConceptSubspace(name, tuple(phrases), encoders, defaults=defaults)
 
 
-def _check_loaded(name: str, phrases: object, encoders: dict[str, EncoderSubspace]) -> None:
-    problem = None
+def defaults_fault(defaults: object) -> tuple[str, str] | None:
+    """(field, what is wrong with it) of what a concept set or a subspace file names as defaults; None if it is fine."""
+    if not isinstance(defaults, dict):
+        return "defaults", "is not an object"
+    for mode, values in defaults.items():
+        if mode not in MODES or not isinstance(values, dict):
+            return f"defaults.{mode}", f"is not an object under one of {', '.join(MODES)}"
+        for key, value in values.items():
+            if key not in DEFAULTS or isinstance(value, bool) or not isinstance(value, (int, float)):
+                return f"defaults.{mode}.{key}", f"is not a number under one of {', '.join(DEFAULTS)}"
+            if not 0 <= value <= DEFAULTS[key]:
+                return f"defaults.{mode}.{key}", f"is {value}, outside 0 to {DEFAULTS[key]}"
+    return None
+
+
+def _check_loaded(name: str, phrases: object, encoders: dict[str, EncoderSubspace], defaults: object) -> None:
+    problem = " ".join(defaults_fault(defaults) or ()) or None
     is_list = isinstance(phrases, list) and all(isinstance(phrase, str) for phrase in phrases)
     if not encoders or not phrases or not is_list:
         problem = "it names no phrases or no encoders"

@@ -150,6 +150,18 @@ def test_a_concept_of_strength_above_1_goes_past_the_filtered_encoding_at_its_no
     assert_same(guard("a cat", (dataclasses.replace(weapons, strength=1.5),))[0], encode(clip, "a cat"))
 
 
+def test_what_a_concept_set_names_for_a_mode_holds_in_that_mode(guard, clip, weapons):
+    text = DANGEROUS["plain"]
+    half = dataclasses.replace(weapons, defaults={"adaptive": {"strength": 0.5}, "paper": {"threshold": 1.0}})
+    weaker = guard(text, (dataclasses.replace(weapons, strength=0.5),))[0]
+    assert torch.equal(guard(text, (half,))[0][0][0], weaker[0][0])
+    assert guard(text, (half,), mode="paper")[1]["flagged"] == 0
+    assert guard(text, mode="paper")[1]["flagged"] > 0
+    assert guard(text, (half,), mode="paper", threshold=0.001)[1]["flagged"] > 0  # the node's own goes first
+    off = dataclasses.replace(weapons, defaults={"adaptive": {"strength": 0}})
+    assert "not active" in guard(text, (off,))[1]["verdict"]
+
+
 @pytest.mark.parametrize("strength", [0.5, 1.5])
 def test_two_concepts_are_steered_each_by_its_own_strength(pack, guard, clip, weapons, strength):
     fruit = pack.host.subspaces.build_subspace(clip, "fruit", ("banana", "apple", "pear"), strength=strength)

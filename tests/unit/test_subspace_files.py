@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 
@@ -35,6 +36,7 @@ def subspace(width: int = 16, seed: int = 0, keys=("l",), name="weapons", phrase
 
 def assert_same(one: ConceptSubspace, other: ConceptSubspace) -> None:
     assert (one.name, one.phrases, one.encoders.keys()) == (other.name, other.phrases, other.encoders.keys())
+    assert one.defaults == other.defaults
     for key in one.encoders:
         assert one[key].null == other[key].null
         for field in ("concepts", "common", "probe"):
@@ -51,7 +53,8 @@ def assert_same(one: ConceptSubspace, other: ConceptSubspace) -> None:
 )
 def test_what_is_saved_comes_back_bit_for_bit(tmp_path_factory, width, seed, keys, name, phrases):
     path = tmp_path_factory.mktemp("subspaces") / "one.safetensors"
-    built = subspace(width, seed, keys, name, tuple(phrases))
+    defaults = {"adaptive": {"threshold": seed % 100 / 100, "strength": width % 3}}
+    built = dataclasses.replace(subspace(width, seed, keys, name, tuple(phrases)), defaults=defaults)
     save(built, path)
     assert_same(load(path), built)
 
@@ -118,6 +121,9 @@ DAMAGED_HEADERS = {
     "calibration of three numbers": {"null": '{"l": [1, 2, 3]}'},
     "calibration not finite": {"null": '{"l": [NaN, 0.1]}'},
     "calibration negative": {"null": '{"l": [0.2, -0.1]}'},
+    "defaults a list": {"defaults": "[]"},
+    "defaults of an unknown mode": {"defaults": '{"magic": {}}'},
+    "a default out of range": {"defaults": '{"adaptive": {"strength": NaN}}'},
     "an encoder without tensors": {"null": '{"l": [0.2, 0.1], "g": [0.2, 0.1]}'},
 }
 DAMAGED_TENSORS = {
