@@ -150,14 +150,14 @@ def test_a_node_that_was_not_run_says_that_its_report_is_an_earlier_one(editor):
 
 def test_inside_a_subgraph_the_panel_still_shows_the_run(editor):
     load(editor, tiny("a tiger and a pistol"))
-    editor.evaluate(f"() => window.app.canvas.graph.convertToSubgraph(new Set([{CONDITIONING}]))")
+    editor.evaluate(f"() => void window.app.canvas.graph.convertToSubgraph(new Set([{CONDITIONING}]))")
     editor.evaluate(
-        "() => window.app.canvas.setGraph(window.app.graph._nodes.find((n) => n.isSubgraphNode?.()).subgraph)"
+        "() => void window.app.canvas.setGraph(window.app.graph._nodes.find((n) => n.isSubgraphNode?.()).subgraph)"
     )
     run(editor)
     shoot(editor, "subgraph")
     assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
-    editor.evaluate("() => window.app.canvas.setGraph(window.app.graph)")
+    editor.evaluate("() => void window.app.canvas.setGraph(window.app.graph)")
 
 
 def test_nodes_2_0_show_the_same_panel(editor):
