@@ -83,8 +83,8 @@ def test_every_guider_switches_through_the_patch(pack, custom, small, swapped, c
         noise = custom.RandomNoise.execute(SEED)[0]
         return custom.SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, latent)[0]["samples"]
 
-    def patched(model, filtered: int):
-        return pack.SelfValidationPatch.execute(model, "share", filtered)[0]
+    def patched(model, filtered: int):  # warn: the middle prompt of DualCFGGuider is not guarded
+        return pack.SelfValidationPatch.execute(model, "share", filtered, "warn")[0]
 
     trace = Trace()
     half = run(patched(trace.attach(small), -1), swapped)
@@ -98,7 +98,7 @@ def test_every_guider_switches_through_the_patch(pack, custom, small, swapped, c
 
 def test_a_guarded_middle_prompt_of_two_switches_as_well(pack, custom, small, swapped, cat, empty, latent):
     trace = Trace()
-    model = pack.SelfValidationPatch.execute(trace.attach(small), "share", -1)[0]
+    model = pack.SelfValidationPatch.execute(trace.attach(small), "share", -1, "warn")[0]
     guider = custom.DualCFGGuider.execute(model, cat, swapped, empty, 4.0, 2.0, "regular")[0]
     sampler = custom.KSamplerSelect.execute("euler")[0]
     sigmas = custom.BasicScheduler.execute(small, "normal", STEPS, 1.0)[0]
@@ -125,10 +125,12 @@ def test_sampler_custom_switches_through_the_patch(pack, custom, small, swapped,
 
 @pytest.mark.parametrize("unit", ["share", "steps"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
-def test_few_steps_are_filtered_by_their_share_or_all(pack, custom, small, cat, pistol, latent, unit, steps):
+def test_few_steps_are_filtered_by_their_share_but_one_at_least_or_all(
+    pack, custom, small, cat, pistol, latent, unit, steps
+):
     sigmas = custom.SDTurboScheduler.execute(small, steps, 1.0)[0]
     sampler = custom.KSamplerSelect.execute("lcm")[0]
-    for share, count in ((0.2, round(0.2 * steps) if unit == "share" else steps), (1.0, steps)):
+    for share, count in ((0.2, max(round(0.2 * steps), 1) if unit == "share" else steps), (1.0, steps)):
         conditioning = pack.host.conditioning.guarded(cat, pistol, share, 50 * share)
         trace = Trace()
         model = pack.SelfValidationPatch.execute(trace.attach(small), unit, -1)[0]
