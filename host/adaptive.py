@@ -19,7 +19,7 @@ def steer(clip, found, tokens, base, subspaces, settings):
     findings, flagged, spellings = [], [], {}
     for encoder in found:
         words = encoder.words(tokens[encoder.key])
-        noted = _align(clip, encoder, words, subspaces, settings.threshold)
+        noted = _align(clip, encoder, words, subspaces)
         findings += noted
         spellings[encoder.key] = Spelling(words)
         flagged += [(encoder.key, i, finding.strength) for i, finding in enumerate(noted) if finding.strength]
@@ -47,11 +47,11 @@ def steer(clip, found, tokens, base, subspaces, settings):
     return findings, filtered, 1.0
 
 
-def _align(clip, encoder: Encoder, words: list[Word], subspaces, threshold: float) -> list[Finding]:
+def _align(clip, encoder: Encoder, words: list[Word], subspaces) -> list[Finding]:
     """Score every word of one encoder's prompt, in windows, so that a long text around a word does not hide it."""
     findings = [Finding(encoder.key, word.text) for word in words]
     for part in _windows(words, encoder.room):
-        _align_window(clip, encoder, words[part], findings[part], subspaces, threshold)
+        _align_window(clip, encoder, words[part], findings[part], subspaces)
     return findings
 
 
@@ -65,19 +65,16 @@ def _windows(words: list[Word], room: int):
         start = max(start + 1, end - OVERLAP)
 
 
-def _align_window(clip, encoder: Encoder, words, findings, subspaces, threshold: float) -> None:
+def _align_window(clip, encoder: Encoder, words, findings, subspaces) -> None:
     """Score the words of a short prompt; again without the flagged ones, until no new one is flagged."""
     singles, phrases = _equal_words(words, _idle(subspaces)), _phrases(words, subspaces)
     flagged: set[int] = set()
-    unclear: set[tuple[int, ...]] = set()
     for _ in range(ROUNDS):
-        borderline, fresh = set(), set()
+        borderline, unclear, fresh = set(), set(), set()
 
-        def score(groups, single, flagged=flagged, borderline=borderline, fresh=fresh):
+        def score(groups, single, flagged=flagged, borderline=borderline, unclear=unclear, fresh=fresh):
             groups = [group for group in groups if not flagged.issuperset(group)]
-            for group, subspace, value, (low, limit) in _scores(
-                clip, encoder, words, groups, flagged, subspaces, threshold
-            ):
+            for group, subspace, value, (low, limit) in _scores(clip, encoder, words, groups, flagged, subspaces):
                 if value > limit:
                     fresh.update(group)
                 elif value > low:
@@ -90,7 +87,7 @@ def _align_window(clip, encoder: Encoder, words, findings, subspaces, threshold:
 
         score(singles, single=True)
         if not flagged:  # the first round
-            for group, subspace, value, limit in _alone(clip, encoder, words, unclear, subspaces, threshold):
+            for group, subspace, value, limit in _alone(clip, encoder, words, unclear, subspaces):
                 fresh.update(group)
                 for i in group:
                     note(findings[i], subspace, value, limit)
@@ -101,7 +98,7 @@ def _align_window(clip, encoder: Encoder, words, findings, subspaces, threshold:
         flagged |= fresh
 
 
-def _scores(clip, encoder: Encoder, words, groups, flagged, subspaces, threshold):
+def _scores(clip, encoder: Encoder, words, groups, flagged, subspaces):
     """(group, subspace, alignment, thresholds) of each group of words masked together, for each subspace."""
     if not groups:
         return
@@ -110,11 +107,11 @@ def _scores(clip, encoder: Encoder, words, groups, flagged, subspaces, threshold
     for subspace in subspaces:
         space = subspace[encoder.key]
         scores = detection.alignment(pooled[0], pooled[1:], space).tolist()
-        limits = detection.thresholds(space, threshold or subspace.threshold)
+        limits = detection.thresholds(space, subspace.threshold)
         yield from ((group, subspace, score, limits) for group, score in zip(groups, scores, strict=True))
 
 
-def _alone(clip, encoder: Encoder, words, groups, subspaces, threshold: float):
+def _alone(clip, encoder: Encoder, words, groups, subspaces):
     """(group, subspace, alignment, threshold) of the groups that are flagged as a prompt of their own.
 
     For words that concern a concept somewhat, or move the prompt away from it: so does many a harmless word, but also
@@ -128,7 +125,7 @@ def _alone(clip, encoder: Encoder, words, groups, subspaces, threshold: float):
     whole, masked = encoder.pooled(clip, rows).chunk(2)
     for subspace in subspaces:
         space = subspace[encoder.key]
-        limit = detection.thresholds(space, threshold or subspace.threshold)[1]
+        limit = detection.thresholds(space, subspace.threshold)[1]
         for group, value in zip(groups, detection.alignment(whole, masked, space).tolist(), strict=True):
             if value > limit:
                 yield group, subspace, value, limit

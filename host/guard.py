@@ -26,7 +26,7 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
         raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
     if text and not text.strip():
         raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
-    subspaces = tuple(subspace.tuned(settings.mode) for subspace in subspaces)
+    subspaces = tuple(subspace.tuned(settings.mode, settings.threshold) for subspace in subspaces)
     active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
     if active and len(text) > LONGEST_PROMPT:
         raise SafreeError(f"the prompt has {len(text)} characters, more than the {LONGEST_PROMPT} allowed. Shorten it.")

@@ -68,11 +68,14 @@ def _draw(draw: ImageDraw.ImageDraw, report: dict) -> int:
 
 def _lines(draw: ImageDraw.ImageDraw, y: int, text: str, colour: tuple, size: int = 14) -> int:
     font = ImageFont.load_default(size)
-    text = text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "..."
-    for line in _wrap(draw, text, font):
+    for line in _wrap(draw, _cut(text, MAX_TEXT), font):
         draw.text((MARGIN, y), line, fill=colour, font=font)
         y += size + 6
     return y
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + "..."
 
 
 def _wrap(draw: ImageDraw.ImageDraw, text: str, font) -> list[str]:
@@ -91,8 +94,7 @@ def _heat_map(draw: ImageDraw.ImageDraw, y: int, tokens: list[dict]) -> int:
     """The prompt's words, redder the closer to their threshold; the flagged ones outlined and struck through."""
     font, x = ImageFont.load_default(15), MARGIN
     for token in tokens[:MAX_WORDS]:
-        text = " ".join(token["text"].split())
-        text = text if len(text) <= MAX_WORD else text[:MAX_WORD] + "..."
+        text = _cut(" ".join(token["text"].split()), MAX_WORD)
         width = round(draw.textlength(text, font=font)) + 10
         if x + width > WIDTH - MARGIN and x > MARGIN:
             x, y = MARGIN, y + LINE + 4

@@ -68,7 +68,7 @@ def _steer_chunk(clip, encoder: Encoder, chunk, subspaces, settings):
     inputs, result = span(masked), states.clone()
     findings = [Finding(encoder.key, _piece(encoder, token)) for token in row.tokens[row.first : row.end]]
     for subspace in subspaces:
-        basis, limit = subspace[encoder.key].basis, settings.threshold or subspace.threshold or detection.ALPHA
+        basis, limit = subspace[encoder.key].basis, subspace.threshold or detection.ALPHA
         ratios = detection.distance_ratio(p, masked, basis)
         for finding, ratio in zip(findings, ratios.tolist(), strict=True):
             note(finding, subspace, ratio, limit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import uuid
@@ -10,7 +9,7 @@ import uuid
 import comfy.patcher_extension
 import torch
 
-from ..safree import SafreeError
+from ..safree import SafreeError, naming
 from ..safree.validation import filtered_steps
 from . import checks
 from .conditioning import KEY, RANGE, Mark, intact, is_zero, role
@@ -71,14 +70,14 @@ def self_validating(model, switch: Switch):
         guider = executor.class_obj
         sigmas = kwargs["sigmas"] if "sigmas" in kwargs else args[3]
         sampling = guider.model_patcher.get_model_object("model_sampling")
-        with _naming(switch.node):
+        with naming(lambda: switch.node):
             switch.start(len(sigmas) - 1)
             checks.width(guider)
             switch.report_problems(checks.before(guider.conds))
             guider.conds = {key: split(conds, sigmas, sampling, switch) for key, conds in guider.conds.items()}
             due = checks.due(guider.conds, sigmas, sampling)
         result = executor(*args, **kwargs)
-        with _naming(switch.node):
+        with naming(lambda: switch.node):
             switch.report_problems(checks.unseen(due, switch.seen))
         return result
 
@@ -91,14 +90,6 @@ def self_validating(model, switch: Switch):
         patched.remove_wrappers_with_key(kind, WRAPPER)  # of an earlier patch: the last one decides
         patched.add_wrapper_with_key(kind, WRAPPER, wrapper)
     return patched
-
-
-@contextlib.contextmanager
-def _naming(node: str):
-    try:
-        yield
-    except SafreeError as error:
-        raise SafreeError(f"{node}: {error}" if node else str(error)) from error
 
 
 def split(conds: list[dict], sigmas: torch.Tensor, sampling, switch: Switch) -> list[dict]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 from comfy_api.latest import io
 
-from ..safree import SafreeError
+from .. import safree
 
 CATEGORY = "SAFREE"
 ALIASES = ["nsfw", "safety", "safe", "unlearn", "concept erasure", "negative", "censor", "SAFREE"]
@@ -36,13 +35,9 @@ ON_PROBLEM = io.Combo.Input(
 )
 
 
-@contextlib.contextmanager
 def naming(node: type[io.ComfyNode]):
-    """Put the node's name before the text of a SafreeError."""
-    try:
-        yield
-    except SafreeError as error:
-        raise SafreeError(f"{node.define_schema().node_id}: {error}") from error
+    """Context manager that puts the node's name before the text of a SafreeError."""
+    return safree.naming(lambda: node.define_schema().node_id)
 
 
 def lines(text: str) -> list[str]:

@@ -4,6 +4,19 @@ Symbols follow the paper: C the concept matrix, P_C its projector, p the pooled 
 embedding of the prompt with word i masked, t' the number of filtered steps.
 """
 
+import contextlib
+from collections.abc import Callable
+
 
 class SafreeError(ValueError):
     """The guard cannot be applied; the message says what was wrong, the value, and what to do."""
+
+
+@contextlib.contextmanager
+def naming(node: Callable[[], str]):
+    """Put a node's name, if it has one, before the text of a SafreeError; `node` is called for no other error."""
+    try:
+        yield
+    except SafreeError as error:
+        name = node()
+        raise SafreeError(f"{name}: {error}" if name else str(error)) from error

@@ -95,17 +95,17 @@ class ConceptSubspace:
     phrases: tuple[str, ...]
     encoders: dict[str, EncoderSubspace]
     strength: float = 1.0
-    threshold: float = 0.0  # of its own; 0 for the mode's
+    threshold: float = 0.0  # in force, see `tuned`; 0 for the mode's own
     defaults: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)  # by mode, see DEFAULTS
 
     def __post_init__(self):
         check_share("strength", self.strength, MAX_STRENGTH)
 
-    def tuned(self, mode: str) -> ConceptSubspace:
-        """This subspace with its defaults for `mode`: their threshold, and their strength times its own."""
+    def tuned(self, mode: str, threshold: float) -> ConceptSubspace:
+        """This subspace for `mode`: its strength times the default one, and `threshold` or else the default one."""
         own = self.defaults.get(mode, {})
         strength = min(self.strength * own.get("strength", 1.0), MAX_STRENGTH)
-        return dataclasses.replace(self, strength=strength, threshold=own.get("threshold", 0.0))
+        return dataclasses.replace(self, strength=strength, threshold=threshold or own.get("threshold", 0.0))
 
     def __getitem__(self, key: str) -> EncoderSubspace:
         return self.encoders[key]
@@ -209,16 +209,7 @@ def load(path: Path) -> ConceptSubspace:
             defaults = json.loads(header.get("defaults", "{}"))
     except SafreeError:
         raise
-    except (
-        SafetensorError,
-        OSError,
-        KeyError,
-        TypeError,
-        ValueError,
-        OverflowError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except (SafetensorError, OSError, *UNREADABLE) as error:
         raise SafreeError(f"subspace file {path.name!r} is damaged ({error}). Build and save it again.") from error
     _check_loaded(path.name, phrases, encoders, defaults)
     return ConceptSubspace(name, tuple(phrases), encoders, defaults=defaults)
