@@ -11,7 +11,6 @@ import hashlib
 import json
 import random
 import statistics
-import urllib.request
 from pathlib import Path
 
 import psutil
@@ -80,26 +79,26 @@ class Soak:
     """Sends jobs to a running server and judges what comes back."""
 
     def __init__(self, server: Server):
-        self.server, self.client = server, server.client()
+        self.client = server.client()
 
     def wave(self, jobs: list[Job]) -> list[Outcome]:
         """Queue all jobs at once, take some out of the queue again, interrupt some at their step."""
         pending = {}
         for job in jobs:
-            answer = self._post("/prompt", {"prompt": job.graph(), "client_id": self.client.id})
+            answer = self.client.post("/prompt", {"prompt": job.graph(), "client_id": self.client.id})
             pending[answer["prompt_id"]] = Outcome(job)
         done = list(pending.items())
         for key, outcome in done[1:]:  # the first one runs by now
             if outcome.job.fate == "cancel":
-                self._post("/queue", {"delete": [key]})
-        waiting = self._queued()
-        pending = {key: outcome for key, outcome in done if key in waiting or key in self._history()}
+                self.client.post("/queue", {"delete": [key]})
+        expected = self._queued() | self._history().keys()  # in this order: what ends between the two is in both
+        pending = {key: outcome for key, outcome in done if key in expected}
         for kind, data in self.client.events if pending else ():
             outcome = pending.get(data.get("prompt_id"))
             if outcome is None:
                 continue
             if kind == "progress" and outcome.job.fate == "interrupt" and data["value"] >= outcome.job.at:
-                self._post("/interrupt", {"prompt_id": data["prompt_id"]})
+                self.client.post("/interrupt", {"prompt_id": data["prompt_id"]})
             elif kind in ENDS:
                 outcome.end = ENDS[kind]
                 if kind == "execution_error":
@@ -134,13 +133,6 @@ class Soak:
 
     def _history(self) -> dict:
         return json.loads(self.client.get("/history"))
-
-    def _post(self, path: str, body: dict) -> dict:
-        url, headers = f"http://{self.server.address}{path}", {"Content-Type": "application/json"}
-        with urllib.request.urlopen(
-            urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=300
-        ) as answer:
-            return json.loads(answer.read() or b"{}")
 
     def close(self) -> None:
         self.client.events.close()

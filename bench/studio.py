@@ -109,8 +109,7 @@ class Studio:
                 _add(digest, tensor)
                 if options.get("pooled_output") is not None:
                     _add(digest, options["pooled_output"])
-                names = [name for name in ("start_percent", "end_percent") if f"clip_{name}" in options]
-                ranges = {name: options[f"clip_{name}"] for name in names}
+                ranges = {name: options[name] for name in ("clip_start_percent", "clip_end_percent") if name in options}
                 digest.update(repr(ranges).encode())
         return digest.hexdigest()
 

@@ -80,6 +80,10 @@ class Client:
     def get(self, path: str, **query: str) -> bytes:
         return self._request(path + ("?" + urllib.parse.urlencode(query) if query else ""))
 
+    def post(self, path: str, body: dict) -> dict:
+        """The server's JSON answer, {} where it gives none."""
+        return json.loads(self._request(path, json.dumps(body).encode()) or b"{}")
+
     def run(
         self,
         graph: dict,
@@ -91,9 +95,8 @@ class Client:
         `enter(node id)` is called as each node begins, `progress(step, steps)` while one samples. Raises
         PromptRejected, PromptFailed, PromptInterrupted, or OSError when the server goes away or stays silent.
         """
-        body = json.dumps({"prompt": graph, "client_id": self.id}).encode()
         try:
-            answer = json.loads(self._request("/prompt", body))
+            answer = self.post("/prompt", {"prompt": graph, "client_id": self.id})
         except urllib.error.HTTPError as error:
             if error.code != 400:
                 raise

@@ -47,6 +47,21 @@ def clip(tiny):
     return tiny[1]
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A running ComfyUI server; without metadata the bytes of a PNG are those of its pixels, not of its graph."""
+    from comfy_server import Server
+
+    with Server(tmp_path_factory.mktemp("server"), "--disable-metadata") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with server.client() as connected:
+        yield connected
+
+
 FAULTS = pytest.StashKey[dict]()
 COLLECTED = pytest.StashKey[set]()
 

@@ -17,19 +17,6 @@ FLAGGED = Run("a cat and a pistol", steps=4)
 BENIGN = Run("a guitar and a rabbit", steps=4)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    # without metadata the bytes of a PNG are those of its pixels, not of its graph
-    with Server(tmp_path_factory.mktemp("server"), "--disable-metadata") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(server):
-    with server.client() as connected:
-        yield connected
-
-
 def test_guarded_prompt_gives_a_picture_and_its_reports(client):
     client.run(unguarded(BENIGN))  # leaves nothing of the guarded graph in the cache: reports come with execution
     result = client.run(guarded(FLAGGED))

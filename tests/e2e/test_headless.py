@@ -25,18 +25,6 @@ TEMPLATES = sorted((Path(__file__).parents[1] / "assets" / "templates").glob("*.
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("server"), "--disable-metadata") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(server):
-    with server.client() as connected:
-        yield connected
-
-
-@pytest.fixture(scope="module")
 def info(client):
     return json.loads(client.get("/object_info"))
 
@@ -146,7 +134,7 @@ def test_an_interrupt_on_the_server_is_not_success(start, server):
         with Client(server.address) as other:
             while not json.loads(other.get("/queue"))["queue_running"]:
                 time.sleep(0.05)
-            other._request("/interrupt", b"{}")
+            other.post("/interrupt", {})
 
     thread = threading.Thread(target=interrupt)
     thread.start()

@@ -9,7 +9,6 @@ import urllib.request
 import pytest
 import setup_host
 from comfy_client import PromptFailed, PromptRejected
-from comfy_server import Server
 from graphs import Run, guarded, node
 from hypothesis import strategies as st
 from strategies import JSON, PATHS, TEXTS
@@ -46,18 +45,6 @@ def graph() -> dict:
         "switch": node("SelfValidationPatch", model=["patch", 0], unit="share", filtered_steps=-1),
         "preview": node("PreviewImage", images=["plot", 0]),
     }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("fuzzed"), "--disable-metadata") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(server):
-    with server.client() as connected:
-        yield connected
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from third_branch import SCALES
 from tracing import encode
 
 
@@ -41,3 +42,19 @@ def latent():
 def swapped(pack, cat, pistol):
     """Guarded CONDITIONING: 'a cat' (filtered) for the first 2 of 5 steps, 'a pistol' (original) afterwards."""
     return pack.host.conditioning.guarded(cat, pistol, share=0.4, steps=20.0)
+
+
+@pytest.fixture
+def guarded(pack, cat, pistol):
+    """'a cat' as the filtered form of 'a pistol', for the whole schedule."""
+    return pack.host.conditioning.guarded(cat, pistol, share=1.0, steps=50.0)
+
+
+@pytest.fixture
+def patch(pack):
+    """ReAttentionPatch's function: (model, scales) -> model."""
+
+    def patch(model, scales=(SCALES[640], SCALES[320]), radius=0.0):
+        return pack.host.reattention.patch(model, pack.host.reattention.Settings(scales, radius))
+
+    return patch

@@ -4,26 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from third_branch import SCALES, with_third_branch
+from third_branch import with_third_branch
 from tracing import Trace, block_calls, sample
 
 STEPS = 3
-
-
-@pytest.fixture
-def guarded(pack, cat, pistol):
-    """'a cat' as the filtered form of 'a pistol', for the whole schedule."""
-    return pack.host.conditioning.guarded(cat, pistol, share=1.0, steps=50.0)
-
-
-@pytest.fixture
-def patch(pack):
-    """ReAttentionPatch's function: (model, scales) -> model."""
-
-    def patch(model, scales=(SCALES[640], SCALES[320]), radius=0.0):
-        return pack.host.reattention.patch(model, pack.host.reattention.Settings(scales, radius))
-
-    return patch
 
 
 @pytest.fixture

@@ -7,22 +7,11 @@ import weakref
 
 import pytest
 import torch
-from third_branch import SCALES, with_third_branch
+from third_branch import with_third_branch
 from torch.utils._python_dispatch import TorchDispatchMode
 from tracing import Trace, block_calls, sample
 
 STEPS = 3
-
-
-@pytest.fixture
-def guarded(pack, cat, pistol):
-    """'a cat' as the filtered form of 'a pistol', for the whole schedule."""
-    return pack.host.conditioning.guarded(cat, pistol, share=1.0, steps=50.0)
-
-
-@pytest.fixture
-def patch(pack):
-    return lambda model: pack.host.reattention.patch(model, pack.host.reattention.Settings((SCALES[640], SCALES[320])))
 
 
 @pytest.fixture
