@@ -25,7 +25,7 @@ import json
 import sys
 import urllib.request
 
-from api_workflow import WorkflowError, read, read_json
+from api_workflow import WorkflowError, command_line, read, read_json
 from comfy_client import address
 from workflow_check import Policy, unguarded_samplers
 
@@ -56,10 +56,7 @@ def object_info(args: argparse.Namespace) -> dict:
 
 
 def main(argv: list[str] | None = None) -> int:
-    text, _, rest = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=text, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("workflow", help="file in API format")
     parser.add_argument("--concept-set", action="append", default=[], metavar="NAME", help="must be guarded against")
     parser.add_argument("--min-strength", type=float, default=1.0, help="least strength that counts (default 1)")

@@ -10,16 +10,14 @@ flattens subgraphs and leaves out bypassed and muted nodes. PYTHONPATH as for ma
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import zipfile
 
 import setup_host
 from comfy_server import Server
-from playwright.sync_api import sync_playwright
+from editor import open_editor
 
 FOLDER = setup_host.ROOT / "tests" / "assets" / "templates"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
 def convert(page, workflow: dict) -> dict:
@@ -31,17 +29,11 @@ def convert(page, workflow: dict) -> dict:
 
 def main(wheel: str, *names: str) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with (
         zipfile.ZipFile(wheel) as package,
         Server(setup_host.ROOT / "output" / "templates") as server,
-        sync_playwright() as driver,
+        open_editor(server.address, "KSampler") as page,
     ):
-        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1500, "height": 1000})
-        page.route("**/*", lambda route: route.continue_() if "127.0.0.1" in route.request.url else route.abort())
-        page.goto(f"http://{server.address}/")
-        page.wait_for_function("!!(window.app?.graph && window.LiteGraph?.registered_node_types?.KSampler)")
         for name in names or sorted(path.stem for path in FOLDER.glob("*.json")):
             source = package.read(f"comfyui_workflow_templates_json/templates/{name}.json")
             nodes = convert(page, json.loads(source))
@@ -49,7 +41,6 @@ def main(wheel: str, *names: str) -> None:
             text = "{\n" + ",\n".join(lines) + "\n}\n"
             (FOLDER / f"{name}.json").write_text(text, encoding="utf-8")
             print(name, len(nodes), "nodes")
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -23,14 +23,13 @@ Workflow > Export (API).
 
 from __future__ import annotations
 
-import argparse
 import copy
 import dataclasses
 import json
 import sys
 from pathlib import Path
 
-from api_workflow import Link, Workflow, WorkflowError, read, write
+from api_workflow import Link, Workflow, WorkflowError, command_line, read, write
 from check_workflow import add_policy, object_info
 from conditioning_nodes import (
     CARRIERS,
@@ -208,10 +207,7 @@ def _one_text(kind: str, inputs: dict):
 
 
 def main(argv: list[str] | None = None) -> int:
-    text, _, rest = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=text, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("workflow", type=Path, help="file in API format")
     parser.add_argument("output", type=Path, help="file for the guarded twin")
     parser.add_argument("--concept-set", action="append", metavar="NAME", help="a shipped set (default nudity); repeat")

