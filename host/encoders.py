@@ -15,6 +15,7 @@ from . import compat, families
 from .words import EMBEDDING, Place, Word, split
 
 ROWS = 16  # variants encoded at once: bounds the memory of long prompts
+POSITIONS = "transformer.text_model.embeddings.position_embedding.weight"  # of a CLIP: one for each token of a row
 
 Token = tuple  # (id or embedding tensor, weight), as ComfyUI's tokenizers make them
 
@@ -117,7 +118,7 @@ class Encoder:
         """
         prepare(clip)
         batches = [rows[i : i + ROWS] for i in range(0, len(rows), ROWS)]
-        states = torch.cat([self.model.encode([row.tokens for row in b])[0].float().cpu() for b in batches])
+        states = torch.cat([self._encode([row.tokens for row in b])[0].float().cpu() for b in batches])
         if states.ndim != 3:
             raise SafreeError(
                 f"text encoder {self.key!r} of this CLIP returns the states of several layers, shape "
@@ -130,6 +131,15 @@ class Encoder:
             )
         return states
 
+    def _encode(self, tokens: list[list]):
+        """The host's encode, of rows shorter than a CLIP's too: they get the first of its positions."""
+        positions = dict(self.model.named_parameters()).get(POSITIONS)
+        if positions is None or len(positions) <= len(tokens[0]):
+            return self.model.encode(tokens)
+        return torch.func.functional_call(
+            self.model, {POSITIONS: positions[: len(tokens[0])]}, (tokens,), tie_weights=False
+        )
+
     def pool(self, states: torch.Tensor, rows: list[Row]) -> torch.Tensor:
         """Pooled embeddings [n, D] of `states` [n, tokens, D]: the state at the closing end token, or the mean."""
         if self.kind.pooling == "end":
@@ -139,6 +149,9 @@ class Encoder:
 
     def pooled(self, clip, rows: list[Row]) -> torch.Tensor:
         """Pooled embeddings [n, D] of rows of any length; equal rows are encoded once."""
+        if self.kind.pooling == "end":  # causal: what follows the last end token does not matter
+            longest = max(row.end for row in rows) + 1
+            rows = [dataclasses.replace(row, tokens=row.tokens[:longest]) for row in rows]
         unique: dict[tuple, int] = {}
         index = [unique.setdefault((row.end, *map(_identity, row.tokens)), n) for n, row in enumerate(rows)]
         by_length: dict[int, list[int]] = {}

@@ -197,9 +197,9 @@ def test_a_prompt_of_10000_characters_is_encoded_in_small_batches(pack, comfy_no
     subspace = pack.host.subspaces.build_subspace(clip, "weapon", ("pistol",))
     text = "a cat " * 1666 + "pistol"
     assert len(text) > 10_000
-    sizes, run = [], type(encoder.model).encode
+    sizes, run = [], type(encoder.model).forward
     monkeypatch.setattr(
-        type(encoder.model), "encode", lambda self, tokens: (sizes.append(len(tokens)), run(self, tokens))[1]
+        type(encoder.model), "forward", lambda self, tokens: (sizes.append(len(tokens)), run(self, tokens))[1]
     )
     tokens = clip.tokenize(text)["l"]
     conditioning, report = pack.host.guard.guard_prompt(clip, text, (subspace,), pack.host.report.Settings())

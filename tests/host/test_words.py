@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from tiny_families import FAMILIES
 
 TEXT = "A pistol,axe and (knife:1.3) beside a café; U.S. [gun]"
@@ -84,3 +85,17 @@ def test_letters_of_several_tokens_are_found_whatever_the_case_and_form(pack):
     assert words.Spelling(words.split(pieces)).text == "fineépée"
     places = words.Spelling(words.split(pieces)).find(words.Spelling(upper), 0)
     assert places == {(0, n) for n in range(data.index(b" ") + 1, len(data))}
+
+
+@pytest.mark.parametrize("skip", [None, -2])
+@pytest.mark.parametrize(("family", "key"), [("SD1.x", "l"), ("SD2.x", "h"), ("SDXL", "g")])
+def test_a_row_cut_after_its_end_token_has_the_pooled_embedding_of_the_full_row(pack, clip_of, family, key, skip):
+    clip = clip_of(family).clone()
+    clip.clip_layer(skip)
+    (encoder,) = (e for e in pack.host.encoders.encoders(clip) if e.key == key)
+    before = encoder.model.state_dict()
+    words = [encoder.words(clip.tokenize(text)[key]) for text in ("a cat", TEXT, "")]
+    rows = [encoder.row(w) for w in words] + [encoder.row(words[1], {0, 5})]
+    full = encoder.pool(encoder.states(clip, rows), rows)
+    torch.testing.assert_close(encoder.pooled(clip, rows), full, atol=1e-5, rtol=1e-4)
+    assert all(torch.equal(value, before[name]) for name, value in encoder.model.state_dict().items())
