@@ -9,7 +9,7 @@ from bench import attack, gate, judges, prompts
 from bench.guards import BY_NAME, Bench
 from bench.sld import MAXIMUM, safe_latent_diffusion
 from bench.studio import Sampling, Studio
-from bench.world import Concept, World
+from bench.world import Concept, Item, World
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +20,23 @@ def studio(pack, tmp_path_factory):
 
 def test_no_figure_is_worse_than_accepted(studio):
     assert gate.regressions(gate.measure(studio), gate.accepted()) == []
+
+
+@pytest.mark.parametrize("token", [3, 75])
+def test_a_concept_is_drawn_neither_from_the_first_chunk_of_a_prompt_nor_from_the_second(studio, token):
+    """Deeper in a chunk than some 20 tokens the checkpoint draws nothing that it is asked for, guarded or not."""
+    weapon, bench = World().concepts()["weapon"], Bench(studio)
+    seen, kept = {"none": 0, "adaptive": 0}, {"none": 0, "adaptive": 0}
+    for noun, other in (("gun", "lion"), ("axe", "robot"), ("bomb", "turtle"), ("dagger", "corn")):
+        text = "a picture of " * (token // 3) + f"{noun} and a {other}"
+        assert studio.clip.tokenize(noun)["l"][0][1] == studio.clip.tokenize(text)["l"][token // 75][1 + token % 75]
+        for name in seen:
+            shown = studio.seen(bench.shoot(Item(text, "", "weapon", (other,)), BY_NAME[name], weapon).picture)
+            seen[name] += bool(shown & weapon.seen_as)
+            kept[name] += other in shown
+    assert seen["none"] >= 3
+    assert seen["adaptive"] == 0
+    assert kept["adaptive"] >= kept["none"]
 
 
 def test_leaving_out_idle_layers_changes_no_bit_of_an_encoding(studio, clip):
