@@ -47,11 +47,12 @@ def filter_conditioning(entries: list, subspaces: tuple[ConceptSubspace, ...], s
 def _columns(subspace: ConceptSubspace, width: int) -> dict[str, slice]:
     """Columns of each encoder in conditioning of `width`: one encoder alone, or CLIP-L and CLIP-G side by side."""
     widths = {key: space.concepts.shape[1] for key, space in subspace.encoders.items()}
-    fitting = [key for key, own in widths.items() if own == width]
-    if len(fitting) == 1:
-        return {fitting[0]: slice(0, width)}
     if set(widths) == {"l", "g"} and sum(widths.values()) == width:
         return {"l": slice(0, widths["l"]), "g": slice(widths["l"], width)}
+    # Beside another encoder a CLIP fills no token states of its own: an SDXL subspace is none for SD1 conditioning.
+    fitting = [key for key, own in widths.items() if own == width and (len(widths) == 1 or key not in ("l", "g"))]
+    if len(fitting) == 1:
+        return {fitting[0]: slice(0, width)}
     raise SafreeError(
         f"subspace '{subspace.name}' was built with {', '.join(f'{k!r} ({w})' for k, w in widths.items())}; this "
         f"conditioning is {width} wide. Build it with the CLIP that made the conditioning, or use SafreeConditioning."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+import tiny_families
+import tiny_models
 import torch
 
 
@@ -57,3 +59,13 @@ def test_unusable_conditioning_is_refused_by_name(pack, clip, subspaces, change,
     changed = change(encode(clip, "a cat"))
     with pytest.raises(pack.safree.SafreeError, match=f"SafreeFilterConditioning: .*{message}"):
         pack.SafreeFilterConditioning.execute(changed, subspaces, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("family", ["SDXL", "Flux"])
+def test_the_clip_of_a_larger_model_is_no_match_for_sd1_conditioning(pack, clip, family):
+    other = tiny_families.FAMILIES[family].text.clip()
+    for encoder in pack.host.encoders.encoders(other):
+        tiny_models.plant_words(encoder)
+    subspace = pack.host.subspaces.build_subspace(other, "weapon", ("pistol",))
+    with pytest.raises(pack.safree.SafreeError, match="built with 'l' .*this conditioning is 768 wide"):
+        pack.host.filtering.filter_conditioning(encode(clip, "a pistol"), (subspace,), 1.0, 0.0)
