@@ -97,7 +97,8 @@ class Family:
     """One family.
 
     encoders: keys of its text encoders, in order;  model: name in comfy.supported_models;  latent: shape of an empty
-    latent;  reads_pooled: whether the diffusion model takes a pooled output
+    latent;  reads_pooled: whether the diffusion model takes a pooled output;  parameters: the host's dataclass of
+    `config`, where its fields differ between versions of ComfyUI: it gets those that it has
     """
 
     encoders: tuple[str, ...]
@@ -106,6 +107,7 @@ class Family:
     config: dict
     latent: tuple[int, ...]
     reads_pooled: bool = False
+    parameters: str = ""
 
     @property
     def has_unet(self) -> bool:
@@ -118,7 +120,11 @@ class Family:
     def diffusion_model(self):
         """A MODEL with random weights."""
         patcher = importlib.import_module("comfy.model_patcher")
-        config = _host(f"supported_models.{self.model}")(dict(self.config))
+        values = dict(self.config)
+        if self.parameters:
+            known = {field.name for field in dataclasses.fields(_host(self.parameters))}
+            values = {name: value for name, value in values.items() if name in known | {"image_model"}}
+        config = _host(f"supported_models.{self.model}")(values)
         config.set_inference_dtype(torch.float32, None)
         model = config.get_model({}, "")
         randomise(model.diffusion_model)
