@@ -162,6 +162,7 @@ REFUSED = {
     "CLIPTextEncodeSDXL": "adds sizes to the conditioning and may encode two texts, which SafreeConditioning does not",
     "CLIPTextEncodeSDXLRefiner": "adds size and score to the conditioning, which SafreeConditioning does not",
     "GLIGENTextBoxApply": "encodes a second text, for a box, that SafreeConditioning does not see",
+    "LoadImageTextSetFromFolderNode": "encodes texts without the guard",
     "LoadTrainingDataset": "reads conditioning from a file, whose prompts are not known",
     "MakeTrainingDataset": "encodes texts without the guard",
     "MiniMaxH3ImageToVideo": "encodes its text together with pictures, which SafreeConditioning cannot",
