@@ -122,7 +122,7 @@ class Encoder:
         if states.ndim != 3:
             raise SafreeError(
                 f"text encoder {self.key!r} of this CLIP returns the states of several layers, shape "
-                f"{tuple(states.shape)}, which is not supported (HiDream). The guard cannot be applied to this model."
+                f"{tuple(states.shape)}, which is not supported (HiDream, FLUX.2). The guard cannot be applied here."
             )
         if not torch.isfinite(states).all():
             raise SafreeError(

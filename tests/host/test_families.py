@@ -299,9 +299,23 @@ def test_an_unknown_encoder_is_an_error(comfy_nodes, pack):
         pack.host.subspaces.build_subspace(clip, "weapon", ("pistol",))
 
 
-def test_an_encoder_that_returns_several_layers_is_an_error(comfy_nodes, pack):
-    only_llama = {"clip_l": False, "clip_g": False, "t5": False}
-    names = ("text_encoders.hidream.hidream_clip", "text_encoders.hidream.HiDreamTokenizer")
-    clip = tiny_models.TextModel(*names, only_llama).clip()
+ONLY_LLAMA = {"clip_l": False, "clip_g": False, "t5": False}
+SEVERAL_LAYERS = {
+    "HiDream": tiny_models.TextModel(
+        "text_encoders.hidream.hidream_clip", "text_encoders.hidream.HiDreamTokenizer", ONLY_LLAMA
+    ),
+    "FLUX.2 klein": tiny_models.TextModel(
+        "text_encoders.flux.klein_te",
+        "text_encoders.flux.KleinTokenizer",
+        config={"qwen3_4b": {**tiny_models.LLM, "num_hidden_layers": 28}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL_LAYERS)
+def test_an_encoder_that_returns_several_layers_is_an_error(comfy_nodes, pack, name):
+    if name == "FLUX.2 klein" and not hasattr(importlib.import_module("comfy.text_encoders.flux"), "klein_te"):
+        pytest.skip("this ComfyUI is older than FLUX.2 klein")
+    clip = SEVERAL_LAYERS[name].clip()
     with pytest.raises(pack.safree.SafreeError, match="states of several layers"):
         pack.host.subspaces.build_subspace(clip, "weapon", ("pistol",))
