@@ -90,3 +90,9 @@ def test_the_table_is_sorted_by_version_with_what_did_not_run_at_its_end():
         "| 0.33.0 | 2.13.0 | 3.11.7 | 5.0 | 8 passed |",
         "| Python 3.10 |  |  |  | not run: no python3.10 on this machine |",
     ]
+
+
+def test_the_tests_it_runs_are_there():
+    for path, names in matrix.TESTS.items():
+        source = (matrix.setup_host.ROOT / path).read_text(encoding="utf-8")
+        assert [name for name in names if f"def {name.split('[')[0]}(" not in source] == []
