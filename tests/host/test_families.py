@@ -15,6 +15,7 @@ import setup_host
 import tiny_families
 import tiny_models
 import torch
+from host_nodes import HostNodes
 from safetensors.torch import save_file
 from tiny_families import FAMILIES
 
@@ -69,6 +70,8 @@ def results() -> dict:
 @pytest.fixture(scope="module", params=list(FAMILIES))
 def built(request, comfy_nodes, pack, tmp_path_factory):
     family, folder = FAMILIES[request.param], tmp_path_factory.mktemp("embeddings")
+    if not family.text.known:
+        pytest.skip(f"this ComfyUI is older than {request.param}")
     clip = family.text.clip(str(folder))
     encoders = pack.host.encoders.encoders(clip)
     assert tuple(encoder.key for encoder in encoders) == family.encoders
@@ -199,7 +202,7 @@ def stock_encoding(comfy_nodes, built: Built, text: str):
     """`text` by the family's own text encode node."""
 
     def extra(module: str, node: str, **inputs):
-        return getattr(importlib.import_module(f"comfy_extras.{module}"), node).execute(built.clip, **inputs)[0]
+        return getattr(HostNodes(module), node)(built.clip, **inputs)[0]
 
     if built.name == "SDXL":
         sizes = dict.fromkeys(("width", "height", "target_width", "target_height"), 64) | {"crop_w": 0, "crop_h": 0}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import io
 from collections.abc import Callable
@@ -73,6 +74,11 @@ class TextModel:
     arguments: dict | None = None  # of a function that makes the class
     config: dict = dataclasses.field(default_factory=dict)
     tokenizer_data: Callable[[], dict] = dict
+
+    @property
+    def known(self) -> bool:
+        """Whether this version of ComfyUI has it."""
+        return importlib.util.find_spec(f"comfy.{self.tokenizer.rpartition('.')[0]}") is not None
 
     def clip(self, embeddings: str | None = None):
         """A CLIP made by the class that ComfyUI's loaders use, with random weights.
