@@ -3,7 +3,8 @@
     python scripts/matrix.py                    every combination (about 2 GB and a few minutes each)
     python scripts/matrix.py "transformers 4"   only these
     python scripts/matrix.py --clone ~/ComfyUI v0.3.64 v0.33.0
-                                                revisions of a git clone of ComfyUI (with a work tree or bare)
+                                                revisions of a git clone of ComfyUI (with a work tree or bare);
+                                                --python FILE: in an environment that can run them
     python scripts/matrix.py --write            put the results so far between the markers in README.md
 
 Each combination is a copy of the repository in `.comfy/matrix/`, set up by its own scripts/setup_host.py and deleted
@@ -196,13 +197,12 @@ def chosen(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> di
     if not arguments.names:
         parser.error("name the revisions of the clone to test, for example v0.33.0")
     clone = arguments.clone.resolve()
+    python = arguments.python and arguments.python.absolute()  # not resolved: an environment's is a link
     for name in arguments.names:
         known = ["git", "-C", clone, "rev-parse", "--quiet", "--verify", f"{name}^{{commit}}"]
         if subprocess.run(known, capture_output=True).returncode:
             parser.error(f"{clone} is no git clone that has a revision {name}")
-    return {
-        f"ComfyUI {name}": Combination(clone=clone, revision=name, python=arguments.python) for name in arguments.names
-    }
+    return {f"ComfyUI {name}": Combination(clone=clone, revision=name, python=python) for name in arguments.names}
 
 
 def parse(words: list[str] | None = None) -> tuple[argparse.Namespace, dict[str, Combination]]:

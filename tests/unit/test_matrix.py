@@ -36,6 +36,13 @@ def test_with_a_clone_the_names_are_its_revisions(clone, tmp_path):
         assert combinations["ComfyUI old"] == matrix.Combination(clone=folder, revision="old")
 
 
+def test_the_interpreter_of_a_virtual_environment_stays_one(clone, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "python").symlink_to("/usr/bin/env")
+    (combination,) = matrix.parse(["--clone", str(clone), "--python", "python", "old"])[1].values()
+    assert combination.python == tmp_path / "python"
+
+
 @pytest.mark.parametrize(
     ("words", "cause"),
     [
