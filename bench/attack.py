@@ -84,6 +84,6 @@ def _pooled(studio: Studio, encoder, token: int | torch.Tensor) -> torch.Tensor:
         (chunk,) = studio.clip.tokenize(text)[encoder.key]
         rows.append([token if entry[0] == word else entry[0] for entry in chunk])
         ends.append(encoder.bounds(chunk)[1])
-    studio.pack.host.encoders.prepare(studio.clip)
-    states = encoder.model.encode(rows)[0].float()  # [n, tokens, D]
+    with studio.pack.host.encoders.ready(studio.clip):
+        states = encoder.model.encode(rows)[0].float()  # [n, tokens, D]
     return torch.stack([state[end] for state, end in zip(states, ends, strict=True)])

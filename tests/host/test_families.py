@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import json
 
 import pytest
@@ -15,6 +14,7 @@ import setup_host
 import tiny_families
 import tiny_models
 import torch
+from host_nodes import HostNodes
 from safetensors.torch import save_file
 from tiny_families import FAMILIES
 
@@ -199,7 +199,7 @@ def stock_encoding(comfy_nodes, built: Built, text: str):
     """`text` by the family's own text encode node."""
 
     def extra(module: str, node: str, **inputs):
-        return getattr(importlib.import_module(f"comfy_extras.{module}"), node).execute(built.clip, **inputs)[0]
+        return getattr(HostNodes(module), node)(built.clip, **inputs)[0]
 
     if built.name == "SDXL":
         sizes = dict.fromkeys(("width", "height", "target_width", "target_height"), 64) | {"crop_w": 0, "crop_h": 0}
@@ -299,9 +299,21 @@ def test_an_unknown_encoder_is_an_error(comfy_nodes, pack):
         pack.host.subspaces.build_subspace(clip, "weapon", ("pistol",))
 
 
-def test_an_encoder_that_returns_several_layers_is_an_error(comfy_nodes, pack):
-    only_llama = {"clip_l": False, "clip_g": False, "t5": False}
-    names = ("text_encoders.hidream.hidream_clip", "text_encoders.hidream.HiDreamTokenizer")
-    clip = tiny_models.TextModel(*names, only_llama).clip()
+ONLY_LLAMA = {"clip_l": False, "clip_g": False, "t5": False}
+SEVERAL_LAYERS = {
+    "HiDream": tiny_models.TextModel(
+        "text_encoders.hidream.hidream_clip", "text_encoders.hidream.HiDreamTokenizer", ONLY_LLAMA
+    ),
+    "FLUX.2 klein": tiny_models.TextModel(
+        "text_encoders.flux.klein_te",
+        "text_encoders.flux.KleinTokenizer",
+        config={"qwen3_4b": {**tiny_models.LLM, "num_hidden_layers": 28}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL_LAYERS)
+def test_an_encoder_that_returns_several_layers_is_an_error(comfy_nodes, pack, name):
+    clip = SEVERAL_LAYERS[name].clip()
     with pytest.raises(pack.safree.SafreeError, match="states of several layers"):
         pack.host.subspaces.build_subspace(clip, "weapon", ("pistol",))

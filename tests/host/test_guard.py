@@ -217,6 +217,23 @@ def test_guarding_leaves_the_clip_as_it_was(guard, clip):
     assert torch.equal(encode(clip, "a pistol")[0][0], before)
 
 
+def test_words_are_encoded_in_the_layer_and_on_the_device_of_the_hosts_own_encoding(guard, clip, monkeypatch):
+    """A text encoder that is only partly on the GPU otherwise runs on the CPU, since ComfyUI 0.4.0."""
+    kind, settings = type(clip.cond_stage_model.clip_l), set()
+    names = ("layer", "layer_idx", "return_projected_pooled", "execution_device")
+    run = kind.encode
+
+    def spy(self, tokens):
+        settings.add(tuple(getattr(self, name, None) for name in names))
+        return run(self, tokens)
+
+    monkeypatch.setattr(kind, "encode", spy)
+    encode(clip, "a cat")
+    assert len(settings) == 1
+    guard(DANGEROUS["plain"])
+    assert len(settings) == 1
+
+
 @pytest.mark.fault("a subspace of another layer (clip skip)", "refused with the similarity and the fix")
 def test_clip_skip_is_respected_and_its_subspace_kept_apart(pack, guard, clip, weapons):
     skipping = clip.clone()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from host_nodes import HostNodes
 from third_branch import with_third_branch
 from tracing import Trace, block_calls, sample
 
@@ -106,10 +107,8 @@ def test_a_guarded_negative_prompt_is_damped_against_its_own_original(
 def test_freeu_acts_on_the_damped_features_whichever_node_comes_first(
     run, patch, model, guarded, cat, pistol, freeu_first
 ):
-    from comfy_extras.nodes_freelunch import FreeU
-
     def freeu(model):
-        return FreeU().patch(model, b1=1.1, b2=1.2, s1=0.9, s2=0.5)[0]
+        return HostNodes("nodes_freelunch").FreeU(model, b1=1.1, b2=1.2, s1=0.9, s2=0.5)[0]
 
     ours = run(patch(freeu(model)) if freeu_first else freeu(patch(model)), guarded)
     wanted = run(with_third_branch(freeu(model), pistol[0][0]), cat)

@@ -7,6 +7,7 @@ import weakref
 
 import pytest
 import torch
+from host_nodes import HostNodes
 from third_branch import with_third_branch
 from torch.utils._python_dispatch import TorchDispatchMode
 from tracing import Trace, block_calls, sample
@@ -23,15 +24,11 @@ def run(comfy_nodes, empty, latent):
 
 
 def perturbed_attention(model):
-    from comfy_extras.nodes_pag import PerturbedAttentionGuidance
-
-    return PerturbedAttentionGuidance.execute(model, 2.0).result[0]
+    return HostNodes("nodes_pag").PerturbedAttentionGuidance(model, 2.0)[0]
 
 
 def hypertile(model):
-    from comfy_extras.nodes_hypertile import HyperTile
-
-    return HyperTile.execute(model, 32, 1, 1, False)[0]
+    return HostNodes("nodes_hypertile").HyperTile(model, 32, 1, 1, False)[0]
 
 
 def image_prompt(model):

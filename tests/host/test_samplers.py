@@ -7,6 +7,7 @@ import importlib
 
 import pytest
 import torch
+from host_nodes import HostNodes
 from tiny_families import FAMILIES
 from tracing import SEED, Trace, sample
 
@@ -23,8 +24,8 @@ def small(comfy_nodes):
 
 @pytest.fixture
 def custom(comfy_nodes):
-    """ComfyUI's module of custom sampling nodes."""
-    return importlib.import_module("comfy_extras.nodes_custom_sampler")
+    """ComfyUI's nodes of custom sampling."""
+    return HostNodes("nodes_custom_sampler")
 
 
 @pytest.fixture
@@ -65,23 +66,23 @@ def test_every_sampler_of_the_host_sees_the_original_prompt_from_the_step_on(pac
 
 def make_guider(custom, kind: str, model, positive, other, negative):
     if kind == "BasicGuider":
-        return custom.BasicGuider.execute(model, positive)[0]
+        return custom.BasicGuider(model, positive)[0]
     if kind == "CFGGuider":
-        return custom.CFGGuider.execute(model, positive, negative, 4.0)[0]
+        return custom.CFGGuider(model, positive, negative, 4.0)[0]
     style = kind.removeprefix("DualCFGGuider ")
-    return custom.DualCFGGuider.execute(model, positive, other, negative, 4.0, 2.0, style)[0]
+    return custom.DualCFGGuider(model, positive, other, negative, 4.0, 2.0, style)[0]
 
 
 @pytest.mark.parametrize("kind", ["BasicGuider", "CFGGuider", "DualCFGGuider regular", "DualCFGGuider nested"])
 def test_every_guider_switches_through_the_patch(pack, custom, small, swapped, cat, pistol, empty, latent, kind):
     other = [[0.5 * (cat[0][0] + empty[0][0]), dict(cat[0][1])]]
-    sampler = custom.KSamplerSelect.execute("dpmpp_2m")[0]
-    sigmas = custom.BasicScheduler.execute(small, "normal", STEPS, 1.0)[0]
+    sampler = custom.KSamplerSelect("dpmpp_2m")[0]
+    sigmas = custom.BasicScheduler(small, "normal", STEPS, 1.0)[0]
 
     def run(model, positive) -> torch.Tensor:
         guider = make_guider(custom, kind, model, positive, other, empty)
-        noise = custom.RandomNoise.execute(SEED)[0]
-        return custom.SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, latent)[0]["samples"]
+        noise = custom.RandomNoise(SEED)[0]
+        return custom.SamplerCustomAdvanced(noise, guider, sampler, sigmas, latent)[0]["samples"]
 
     def patched(model, filtered: int):  # warn: the middle prompt of DualCFGGuider is not guarded
         return pack.SelfValidationPatch.execute(model, "share", filtered, "warn")[0]
@@ -99,21 +100,21 @@ def test_every_guider_switches_through_the_patch(pack, custom, small, swapped, c
 def test_a_guarded_middle_prompt_of_two_switches_as_well(pack, custom, small, swapped, cat, empty, latent):
     trace = Trace()
     model = pack.SelfValidationPatch.execute(trace.attach(small), "share", -1, "warn")[0]
-    guider = custom.DualCFGGuider.execute(model, cat, swapped, empty, 4.0, 2.0, "regular")[0]
-    sampler = custom.KSamplerSelect.execute("euler")[0]
-    sigmas = custom.BasicScheduler.execute(small, "normal", STEPS, 1.0)[0]
-    custom.SamplerCustomAdvanced.execute(custom.RandomNoise.execute(SEED)[0], guider, sampler, sigmas, latent)
+    guider = custom.DualCFGGuider(model, cat, swapped, empty, 4.0, 2.0, "regular")[0]
+    sampler = custom.KSamplerSelect("euler")[0]
+    sigmas = custom.BasicScheduler(small, "normal", STEPS, 1.0)[0]
+    custom.SamplerCustomAdvanced(custom.RandomNoise(SEED)[0], guider, sampler, sigmas, latent)
     assert_switched(trace, FILTERED)
 
 
 @pytest.mark.parametrize("cfg", [1.0, 4.0])
 def test_sampler_custom_switches_through_the_patch(pack, custom, small, swapped, cat, empty, latent, cfg):
-    sampler = custom.SamplerDPMPP_2S_Ancestral.execute(1.0, 1.0)[0]
-    sigmas = custom.KarrasScheduler.execute(STEPS, 14.6, 0.03, 7.0)[0]
+    sampler = custom.SamplerDPMPP_2S_Ancestral(1.0, 1.0)[0]
+    sigmas = custom.KarrasScheduler(STEPS, 14.6, 0.03, 7.0)[0]
 
     def run(model, positive) -> torch.Tensor:
         arguments = (True, SEED, cfg, positive, empty, sampler, sigmas, latent)
-        return custom.SamplerCustom.execute(model, *arguments)[0]["samples"]
+        return custom.SamplerCustom(model, *arguments)[0]["samples"]
 
     trace = Trace()
     run(pack.SelfValidationPatch.execute(trace.attach(small), "share", -1)[0], swapped)
@@ -128,14 +129,14 @@ def test_sampler_custom_switches_through_the_patch(pack, custom, small, swapped,
 def test_few_steps_are_filtered_by_their_share_but_one_at_least_or_all(
     pack, custom, small, cat, pistol, latent, unit, steps
 ):
-    sigmas = custom.SDTurboScheduler.execute(small, steps, 1.0)[0]
-    sampler = custom.KSamplerSelect.execute("lcm")[0]
+    sigmas = custom.SDTurboScheduler(small, steps, 1.0)[0]
+    sampler = custom.KSamplerSelect("lcm")[0]
     for share, count in ((0.2, max(round(0.2 * steps), 1) if unit == "share" else steps), (1.0, steps)):
         conditioning = pack.host.conditioning.guarded(cat, pistol, share, 50 * share)
         trace = Trace()
         model = pack.SelfValidationPatch.execute(trace.attach(small), unit, -1)[0]
-        guider = custom.BasicGuider.execute(model, conditioning)[0]
-        custom.SamplerCustomAdvanced.execute(custom.RandomNoise.execute(SEED)[0], guider, sampler, sigmas, latent)
+        guider = custom.BasicGuider(model, conditioning)[0]
+        custom.SamplerCustomAdvanced(custom.RandomNoise(SEED)[0], guider, sampler, sigmas, latent)
         roles = [roles for _, roles in guarded_roles(trace)]
         assert roles == [{"filtered"}] * count + [{"original"}] * (steps - count)
 
@@ -143,13 +144,13 @@ def test_few_steps_are_filtered_by_their_share_but_one_at_least_or_all(
 def test_t_prime_counts_in_the_steps_of_a_schedule_that_starts_midway(
     pack, comfy_nodes, custom, small, swapped, empty, picture
 ):
-    whole = custom.BasicScheduler.execute(small, "normal", 2 * STEPS, 1.0)[0]
-    late = custom.SplitSigmas.execute(whole, STEPS)[1]
-    sampler = custom.KSamplerSelect.execute("euler")[0]
+    whole = custom.BasicScheduler(small, "normal", 2 * STEPS, 1.0)[0]
+    late = custom.SplitSigmas(whole, STEPS)[1]
+    sampler = custom.KSamplerSelect("euler")[0]
     trace = Trace()
     model = pack.SelfValidationPatch.execute(trace.attach(small), "share", -1)[0]
-    guider = custom.CFGGuider.execute(model, swapped, empty, 4.0)[0]
-    custom.SamplerCustomAdvanced.execute(custom.DisableNoise.execute()[0], guider, sampler, late, picture)
+    guider = custom.CFGGuider(model, swapped, empty, 4.0)[0]
+    custom.SamplerCustomAdvanced(custom.DisableNoise()[0], guider, sampler, late, picture)
     assert trace.sigmas == late.tolist()
     assert_switched(trace, FILTERED)
 

@@ -114,9 +114,10 @@ FAMILIES = {
         ("l", "t5xxl"),
         TextModel("text_encoders.flux.flux_clip", "text_encoders.flux.FluxTokenizer"),
         "Flux",
-        {**DOUBLE_STREAM, "image_model": "flux", "patch_size": 2, "theta": 10000},
+        {**DOUBLE_STREAM, "image_model": "flux", "patch_size": 2, "theta": 10000, "txt_ids_dims": []},
         (1, 16, 8, 8),
         reads_pooled=True,
+        parameters="ldm.flux.model.FluxParams",
     ),
     "PixArt": Family(
         ("t5xxl",),
@@ -222,11 +223,13 @@ FAMILIES = {
             "theta": 256,
             "byt5": False,
             "meanflow": False,
+            "meanflow_sum": False,
             "use_cond_type_embedding": False,
             "vision_in_dim": None,
         },
         (1, 16, 2, 8, 8),
         reads_pooled=True,
+        parameters="ldm.hunyuan_video.model.HunyuanVideoParams",
     ),
 }
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import io
 from collections.abc import Callable
 
+import pytest
 import torch
 
 WIDTH = 256  # of the small CLIP text models
@@ -75,11 +77,14 @@ class TextModel:
     tokenizer_data: Callable[[], dict] = dict
 
     def clip(self, embeddings: str | None = None):
-        """A CLIP made by the class that ComfyUI's loaders use, with random weights.
+        """A CLIP made by the class that ComfyUI's loaders use, with random weights; skips the test if it has none yet.
 
         embeddings: folder of textual-inversion embeddings, which the tokenizers of some families read
         """
-        sd, base = importlib.import_module("comfy.sd"), importlib.import_module("comfy.supported_models_base")
+        module, _, name = self.tokenizer.rpartition(".")
+        if not importlib.util.find_spec(f"comfy.{module}") or not hasattr(_module(module), name):
+            pytest.skip(f"this ComfyUI is older than {self.tokenizer}")
+        sd, base = _module("sd"), _module("supported_models_base")
         model = _host(self.model)
         target = base.ClipTarget(
             _host(self.tokenizer), model if inspect.isclass(model) else model(**(self.arguments or {}))
@@ -97,7 +102,8 @@ class Family:
     """One family.
 
     encoders: keys of its text encoders, in order;  model: name in comfy.supported_models;  latent: shape of an empty
-    latent;  reads_pooled: whether the diffusion model takes a pooled output
+    latent;  reads_pooled: whether the diffusion model takes a pooled output;  parameters: the host's dataclass of
+    `config`, where its fields differ between versions of ComfyUI: it gets those that it has
     """
 
     encoders: tuple[str, ...]
@@ -106,6 +112,7 @@ class Family:
     config: dict
     latent: tuple[int, ...]
     reads_pooled: bool = False
+    parameters: str = ""
 
     @property
     def has_unet(self) -> bool:
@@ -117,8 +124,12 @@ class Family:
 
     def diffusion_model(self):
         """A MODEL with random weights."""
-        patcher = importlib.import_module("comfy.model_patcher")
-        config = _host(f"supported_models.{self.model}")(dict(self.config))
+        patcher = _module("model_patcher")
+        values = dict(self.config)
+        if self.parameters:
+            known = {field.name for field in dataclasses.fields(_host(self.parameters))}
+            values = {name: value for name, value in values.items() if name in known | {"image_model"}}
+        config = _host(f"supported_models.{self.model}")(values)
         config.set_inference_dtype(torch.float32, None)
         model = config.get_model({}, "")
         randomise(model.diffusion_model)
@@ -126,9 +137,13 @@ class Family:
         return patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
 
 
+def _module(name: str):
+    return importlib.import_module(f"comfy.{name}")
+
+
 def _host(name: str):
     module, attribute = name.rsplit(".", 1)
-    return getattr(importlib.import_module(f"comfy.{module}"), attribute)
+    return getattr(_module(module), attribute)
 
 
 def randomise(module: torch.nn.Module) -> None:

@@ -62,6 +62,7 @@ def test_one_of_two_samplers_is_enough_to_be_refused(graph):
         [node("ControlNetApplyAdvanced", positive=None, negative=["negative", 0])],
         [node("ConditioningCombine", conditioning_1=None, conditioning_2=None)],
         [node("WanImageToVideo", positive=None, negative=["negative", 0])],
+        [node("WanAnimate2ToVideo", positive=None, negative=["negative", 0])],
     ],
     ids=lambda chain: chain[-1]["class_type"],
 )
@@ -83,6 +84,8 @@ def test_guarded_conditioning_may_pass_through_nodes_that_carry_it(graph, chain)
         (node("FluxGuidance", conditioning=["gone", 0]), "node gone is not in the workflow"),
         (node("FluxGuidance", conditioning=["12:0", 0]), "circle"),
         (node("FluxGuidance", conditioning=["prompt", 1]), "unknown to this check"),
+        (node("WanAnimate2ToVideo", positive=None, positive_pose=["negative", 0]), "without the guard"),
+        (node("LTXVReferenceAudio", positive=None, negative=["negative", 0]), "unknown to this check"),  # a model
     ],
     ids=lambda value: value["class_type"] if isinstance(value, dict) else value,
 )
@@ -151,6 +154,20 @@ def test_a_self_validation_patch_may_not_end_the_filter(graph):
     assert reasons(graph) == ""
 
 
+def test_a_node_whose_first_output_is_a_model_carries_by_its_other_ones(graph):
+    graph = via(graph, node("LTXVReferenceAudio", positive=None, negative=["negative", 0]))
+    graph["sampler"]["inputs"] |= {"positive": ["12:0", 1], "negative": ["12:0", 2]}
+    assert unguarded_samplers(graph) == []
+    graph["sampler"]["inputs"]["positive"] = ["12:0", 2]
+    assert "without the guard" in reasons(graph)
+
+
+def test_a_node_that_draws_nothing_may_read_an_unguarded_prompt(graph):
+    graph["find"] = node("SAM3_Detect", model=["loader", 0], image=["decode", 0], conditioning=["negative", 0])
+    assert unguarded_samplers(graph) == []
+    assert "unknown to this check" in reasons(via(graph, start="find"))
+
+
 @pytest.mark.parametrize("scale", [0.0, 0.99, ["number", 0], None, "5"])
 def test_a_guidance_scale_that_draws_the_negative_needs_it_guarded(graph, scale):
     assert reasons(graph) == ""
@@ -189,8 +206,14 @@ def test_negatives_are_checked_when_asked_for(graph):
             | {"cfg_conds": 5, "cfg_cond2_negative": 5},
             "cond2",
         ),
+        ("DualModelGuider", {"positive": ["negative", 0], "cfg": 5}, "positive"),
+        (
+            "LTXVDualCFGGuider",
+            {"positive": ["prompt", 0], "negative": ["negative", 0], "video_cfg": 3, "audio_cfg": 0.5},
+            "negative",
+        ),
     ],
-    ids=["BasicGuider", "CFGGuider", "DualCFGGuider"],
+    ids=["BasicGuider", "CFGGuider", "DualCFGGuider", "DualModelGuider", "LTXVDualCFGGuider"],
 )
 def test_guiders_are_checked(graph, kind, inputs, bad):
     graph["guider"] = node(kind, model=["loader", 0], **inputs)
