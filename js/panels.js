@@ -14,18 +14,22 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 
 export const plainMessage = (text) => make("p", "safree-message", text);
 
-/** `draw`, but a report that is damaged or of another version becomes a line that says so. */
+/** `draw`, but of a report that is damaged or of another version only the verdict, and a line that says why. */
 function readable(draw, version) {
+  const onlyVerdict = (report, why) => [
+    ...(typeof report?.verdict === "string" ? [make("p", "safree-verdict", report.verdict)] : []),
+    plainMessage(`${why} Run the workflow again.`),
+  ];
   return (report) => {
     if (version && report?.version !== version) {
       const found = report?.version === undefined ? "no version" : `version ${report.version}`;
-      return [plainMessage(`This report has ${found}, this panel reads version ${version}. Run the workflow again.`)];
+      return onlyVerdict(report, `This report has ${found}, this panel reads version ${version}.`);
     }
     try {
       return draw(report);
     } catch (error) {
       console.warn("SAFREE: unreadable report", error);
-      return [plainMessage("This report cannot be read. Run the workflow again.")];
+      return onlyVerdict(report, "This report cannot be read.");
     }
   };
 }
