@@ -133,7 +133,7 @@ function heatMap(tokens, title) {
 function wordButton(token) {
   const button = make("button", "safree-word", token.text);
   const ratio = token.threshold > 0 ? Math.min(Math.max(token.score / token.threshold, 0), 1) : 0;
-  const heat = token.flagged ? 0.8 : 0.35 * ratio ** 2; // as host/plot.py
+  const heat = token.flagged ? 0.6 : 0.35 * ratio ** 2; // as host/plot.py
   button.type = "button";
   button.tabIndex = -1;
   button.style.setProperty("--safree-heat", `${Math.round(100 * heat)}%`);
