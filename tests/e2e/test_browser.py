@@ -100,6 +100,11 @@ def open_subgraph(page) -> None:
     page.wait_for_timeout(500)
 
 
+def setting(page, name: str, value) -> None:
+    page.evaluate("([name, value]) => window.app.extensionManager.setting.set(name, value)", [name, value])
+    page.wait_for_timeout(500)
+
+
 def texts(page, selector: str) -> list[str]:
     return page.eval_on_selector_all(selector, "found => found.map((element) => element.textContent)")
 
@@ -113,9 +118,11 @@ def test_the_heat_map_marks_the_flagged_word_and_survives_a_reload_of_the_workfl
     editor.wait_for_timeout(1000)
     shoot(editor, "graph")
     editor.set_viewport_size(VIEWPORT)
-    for kind in ("SafreeConditioning", "ConceptSubspace", "SelfValidatingSampler"):
-        frame(editor, kind)
-        shoot(editor, kind)
+    for palette in ("light", "dark"):
+        setting(editor, "Comfy.ColorPalette", palette)
+        for kind in ("SafreeConditioning", "ConceptSubspace", "SelfValidatingSampler"):
+            frame(editor, kind)
+            shoot(editor, f"{kind}_{palette}")
     assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
     label = editor.get_attribute(".safree-word.safree-flagged", "aria-label")
     assert "flagged" in label
@@ -231,10 +238,15 @@ def test_an_unknown_widget_value_is_refused_by_node_and_input(editor, kind, inde
     "a workflow file of an older version: fewer or more widget values", "the rest at their defaults, the guard on"
 )
 @pytest.mark.parametrize(
-    "change", [lambda values, least: values[:least], lambda values, _: [*values, "more", None, {}]]
+    ("prompt", "change"),
+    [
+        ("a lion and a pistol", lambda values, least: values[:least]),
+        ("a panda and a pistol", lambda values, least: [*values, "more", None, {}]),
+    ],
+    ids=["fewer", "more"],
 )
-def test_too_few_and_too_many_widget_values_leave_the_guard_on(editor, change):
-    workflow = tiny(f"a lion and a pistol and {'a cat' if change([], 0) else 'a fox'}")
+def test_too_few_and_too_many_widget_values_leave_the_guard_on(editor, prompt, change):
+    workflow = tiny(prompt)
     for kind, least in {"ConceptSubspace": 1, "SafreeConditioning": 1, "SelfValidatingSampler": 7}.items():
         node = of_type(workflow, kind)
         node["widgets_values"] = change(node["widgets_values"], least)
@@ -245,8 +257,7 @@ def test_too_few_and_too_many_widget_values_leave_the_guard_on(editor, change):
 
 
 def test_nodes_2_0_show_the_same_panel(editor):
-    switch = "(on) => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
-    editor.evaluate(switch, True)
+    setting(editor, "Comfy.VueNodes.Enabled", True)
     try:
         load(editor, tiny("a robot and a pistol"))
         run(editor)
@@ -255,7 +266,7 @@ def test_nodes_2_0_show_the_same_panel(editor):
         assert "pistol" in texts(editor, ".safree-word.safree-flagged")
         assert editor.locator(".safree-word.safree-flagged").first.is_visible()
     finally:
-        editor.evaluate(switch, False)
+        setting(editor, "Comfy.VueNodes.Enabled", False)
 
 
 @pytest.mark.fault("HTML and script in a prompt", "shown as text in the panel")
@@ -303,9 +314,8 @@ def test_a_damaged_report_becomes_a_line_that_says_so(editor, report):
     lines = texts(editor, ".safree-message")
     assert len(lines) == 3
     assert all(line.endswith("Run the workflow again.") for line in lines)
-    assert ("From a file." in texts(editor, ".safree-verdict")) == (
-        "verdict" in report if type(report) is dict else False
-    )
+    has_verdict = isinstance(report, dict) and "verdict" in report
+    assert ("From a file." in texts(editor, ".safree-verdict")) == has_verdict
 
 
 def test_unknown_fields_of_a_report_are_left_aside(editor):
