@@ -164,8 +164,8 @@ def test_a_node_that_was_not_run_says_that_its_report_is_an_earlier_one(editor):
         f" canvas.deselectAll(); canvas.select({CONDITIONING}); canvas.copyToClipboard(); canvas.pasteFromClipboard();"
         " const copy = graph._nodes.at(-1); typed('CheckpointLoaderSimple').connect(1, copy, 'clip');"
         " typed('ConceptSubspace').connect(0, copy, 'subspaces');"
-        " copy.connect(0, typed('SelfValidatingSampler'), 'positive'); typed('SafetyReportPlot').mode = 2;"
-        f" {CONDITIONING}.mode = 2; }}"
+        " copy.connect(0, typed('SelfValidatingSampler'), 'positive'); typed('PreviewImage').mode = 2;"
+        f" typed('SafetyReportPlot').mode = {CONDITIONING}.mode = 2; }}"
     )
     run(editor)
     assert any("earlier one" in text for text in texts(editor, ".safree-message"))
