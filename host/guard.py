@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..safree import SafreeError, validation
+from ..safree import SafreeError, check_choice, validation
 from ..safree.subspace import MODES, ConceptSubspace
 from . import adaptive, conditioning, projective
 from .encoders import check_embeddings, encoders, tokenize
@@ -20,8 +20,8 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
 
     With strength 0, or nothing flagged, the tensors are those of the stock text encode node. Raises SafreeError.
     """
-    if settings.mode not in MODES:
-        raise SafreeError(f"mode {settings.mode!r} is unknown. Choose one of {', '.join(MODES)}.")
+    check_choice("mode", settings.mode, MODES)
+    check_choice("self_validation", settings.validation, VALIDATIONS)
     if not subspaces:
         raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
     if text and not text.strip():
@@ -62,6 +62,4 @@ def _validated_steps(settings: Settings, beta: float) -> float:
         return validation.paper_steps(beta)
     if rule == "reference":
         return validation.reference_steps(beta)
-    if rule == "whole schedule":
-        return float(validation.RELEASE_STEPS)
-    raise SafreeError(f"self-validation {rule!r} is unknown. Choose one of {', '.join(VALIDATIONS)}.")
+    return float(validation.RELEASE_STEPS)

@@ -112,7 +112,7 @@ def _heat_map(draw: ImageDraw.ImageDraw, y: int, tokens: list[dict]) -> int:
 def _heat(token: dict) -> tuple[int, int, int]:
     """A shade of the hot colour: faint and growing up to the threshold, strong where flagged."""
     ratio = token["score"] / token["threshold"] if token["threshold"] > 0 else 0.0
-    heat = 0.8 if token["flagged"] else 0.35 * min(max(ratio, 0.0), 1.0) ** 2
+    heat = 0.6 if token["flagged"] else 0.35 * min(max(ratio, 0.0), 1.0) ** 2
     return tuple(round(cold + heat * (hot - cold)) for cold, hot in zip(FIELD, HOT, strict=True))
 
 

@@ -7,13 +7,16 @@ import logging
 import uuid
 
 import comfy.patcher_extension
+import comfy.samplers
 import torch
 
-from ..safree import SafreeError, naming
+from ..safree import SafreeError, check_choice, naming
 from ..safree.validation import filtered_steps
 from . import checks
 from .conditioning import KEY, RANGE, Mark, intact, is_zero, role
 
+UNITS = ("share", "steps")
+ON_PROBLEMS = ("error", "warn")
 WRAPPER = "safree_self_validation"
 MARGIN = 1e-3  # of a step's sigma interval: samplers recompute sigmas with rounding errors
 PERCENT_KEYS = ("start_percent", "end_percent", *RANGE)
@@ -38,6 +41,10 @@ class Switch:
     roles: set = dataclasses.field(default_factory=set)
     problems: list[str] = dataclasses.field(default_factory=list)
     seen: set = dataclasses.field(default_factory=set)  # uuids of the conds that the model was called with
+
+    def __post_init__(self):
+        check_choice("unit", self.unit, UNITS)
+        check_choice("on_problem", self.on_problem, ON_PROBLEMS)
 
     def steps(self, mark: Mark) -> int:
         if self.fixed is not None:
@@ -159,6 +166,8 @@ def sample(switch: Switch, model, seed, steps, cfg, sampler_name, scheduler, pos
     """KSampler's sampling with `switch`: (LATENT, report dict)."""
     import nodes  # ComfyUI's; at call time, since it imports every node pack
 
+    check_choice("sampler_name", sampler_name, comfy.samplers.KSampler.SAMPLERS)  # or KSampler takes its first one
+    check_choice("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS)
     guarded = self_validating(model, switch)
     (latent,) = nodes.common_ksampler(
         guarded, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise

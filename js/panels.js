@@ -14,18 +14,22 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 
 export const plainMessage = (text) => make("p", "safree-message", text);
 
-/** `draw`, but a report that is damaged or of another version becomes a line that says so. */
+/** `draw`, but of a report that is damaged or of another version only the verdict, and a line that says why. */
 function readable(draw, version) {
+  const onlyVerdict = (report, why) => [
+    ...(typeof report?.verdict === "string" ? [make("p", "safree-verdict", report.verdict)] : []),
+    plainMessage(`${why} Run the workflow again.`),
+  ];
   return (report) => {
     if (version && report?.version !== version) {
       const found = report?.version === undefined ? "no version" : `version ${report.version}`;
-      return [plainMessage(`This report has ${found}, this panel reads version ${version}. Run the workflow again.`)];
+      return onlyVerdict(report, `This report has ${found}, this panel reads version ${version}.`);
     }
     try {
       return draw(report);
     } catch (error) {
       console.warn("SAFREE: unreadable report", error);
-      return [plainMessage("This report cannot be read. Run the workflow again.")];
+      return onlyVerdict(report, "This report cannot be read.");
     }
   };
 }
@@ -129,7 +133,7 @@ function heatMap(tokens, title) {
 function wordButton(token) {
   const button = make("button", "safree-word", token.text);
   const ratio = token.threshold > 0 ? Math.min(Math.max(token.score / token.threshold, 0), 1) : 0;
-  const heat = token.flagged ? 0.8 : 0.35 * ratio ** 2; // as host/plot.py
+  const heat = token.flagged ? 0.6 : 0.35 * ratio ** 2; // as host/plot.py
   button.type = "button";
   button.tabIndex = -1;
   button.style.setProperty("--safree-heat", `${Math.round(100 * heat)}%`);

@@ -20,23 +20,30 @@ const PANELS = {
   SelfValidatingSampler: ["safree_sampling", samplingPanel],
 };
 
+/** Key of a ui output -> the function that draws it. */
+const DRAWERS = Object.fromEntries(Object.values(PANELS));
+
+const GROUP_NODE = "workflow>"; // begins the class of a legacy group node; newer editors make a subgraph of it
+
 /** Panels of the nodes in any open graph. */
 const panels = new Set();
 /** Last report of each node of this session, by place: undo brings a node back as it was saved before the run. */
 const remembered = new Map();
+/** Legacy group node -> its panels by property; a node inside gets one when it reports. */
+const groups = new WeakMap();
 
-/** The node that ran as `id`; '12:3' is node 3 of the subgraph in node 12. */
+/** The node that ran as `id`; '12:3' is node 3 of the subgraph in node 12, or a part of the legacy group node 12. */
 function nodeAt(id) {
   const start = { subgraph: app.rootGraph ?? app.graph };
-  return String(id).split(":").reduce((node, part) => node?.subgraph?.getNodeById(part), start);
+  const step = (node, part) => (groups.has(node) ? node : node?.subgraph?.getNodeById(part));
+  return String(id).split(":").reduce(step, start);
 }
 
-const place = (node) => `${node.graph?.id}/${node.id}`;
-
 class Panel {
-  constructor(node, draw) {
+  constructor(node, draw, property = PROPERTY) {
     this.node = node;
     this.draw = draw;
+    this.property = property;
     this.ran = true; // in the run that ended last
     this.height = 0;
     this.content = document.createElement("div");
@@ -55,6 +62,19 @@ class Panel {
     this.observer = new ResizeObserver(() => this.fit());
     this.observer.observe(this.content);
     this.show(null);
+    panels.add(this);
+    chain(node, "onRemoved", () => {
+      panels.delete(this);
+      this.observer.disconnect();
+    });
+  }
+
+  get place() {
+    return `${this.node.graph?.id}/${this.node.id}/${this.property}`;
+  }
+
+  get saved() {
+    return this.node.properties?.[this.property];
   }
 
   /** Make the node high enough for the panel; never smaller, the size is the user's. */
@@ -77,34 +97,54 @@ class Panel {
 
   executed(report) {
     this.ran = true;
-    this.node.properties[PROPERTY] = report;
-    remembered.set(place(this.node), report);
+    this.node.properties[this.property] = report;
+    remembered.set(this.place, report);
     this.show(report);
   }
 
   /** After the node's saved state was read: file, copy, undo. */
   restore() {
-    const report = this.node.properties?.[PROPERTY] ?? remembered.get(place(this.node));
+    const report = this.saved ?? remembered.get(this.place);
     this.show(report, this.promptChanged(report) ? "The prompt was changed after this report." : undefined);
   }
 
   promptChanged(report) {
     const text = this.node.widgets?.find((widget) => widget.name === "text");
     const linked = this.node.inputs?.some((input) => input.name === "text" && input.link != null);
-    return Boolean(report && text && !linked && "prompt" in report && text.value !== report.prompt);
+    return this.property === PROPERTY && Boolean(text) && !linked && ![undefined, text.value].includes(report?.prompt);
   }
 
   /** ComfyUI had the node's outputs of an earlier run with the same inputs, and sends no report again. */
   cached() {
     this.ran = true;
-    if (this.node.properties?.[PROPERTY]) this.restore();
+    if (this.saved) this.restore();
     else this.show(null, "ComfyUI took this result from its cache, without a report. Change the node to see one.");
   }
 
   runEnded() {
-    const report = this.node.properties?.[PROPERTY];
-    if (!this.ran && report) this.show(report, "Not part of the last run: this report is an earlier one.");
+    if (!this.ran && this.saved) this.show(this.saved, "Not part of the last run: this report is an earlier one.");
   }
+}
+
+/** Panel of a node inside a legacy group node; `property`, such as 'safree_report:1', ends in that node's index. */
+function innerPanel(node, property) {
+  const shown = groups.get(node);
+  if (!shown.has(property)) shown.set(property, new Panel(node, DRAWERS[property.split(":")[0]], property));
+  return shown.get(property);
+}
+
+/** The editor hands a group node the outputs of the nodes in it without saying whose, so the event itself is read. */
+function showInGroup(id, output) {
+  const [node, index] = [nodeAt(id), id.split(":").at(-1)];
+  if (!groups.has(node) || !id.includes(":")) return;
+  for (const key of Object.keys(DRAWERS)) {
+    if (output?.[key]?.[0]) innerPanel(node, `${key}:${index}`).executed(output[key][0]);
+  }
+}
+
+function restoreGroup(node) {
+  const kept = Object.keys(node.properties ?? {}).filter((name) => name.includes(":") && name.split(":")[0] in DRAWERS);
+  kept.forEach((property) => innerPanel(node, property).restore());
 }
 
 function chain(node, name, action) {
@@ -125,6 +165,7 @@ app.registerExtension({
     style.href = new URL("./safree.css", import.meta.url).href;
     document.head.append(style);
 
+    api.addEventListener("executed", ({ detail }) => showInGroup(String(detail.node), detail.output));
     api.addEventListener("execution_start", () => panels.forEach((panel) => (panel.ran = false)));
     api.addEventListener("execution_cached", ({ detail }) => {
       const nodes = new Set(detail.nodes.map(nodeAt));
@@ -136,15 +177,15 @@ app.registerExtension({
   },
 
   nodeCreated(node) {
+    if (node.comfyClass?.startsWith(GROUP_NODE)) {
+      groups.set(node, new Map());
+      chain(node, "onConfigure", () => restoreGroup(node));
+      return;
+    }
     const [key, draw] = PANELS[node.comfyClass] ?? [];
     if (!key) return;
     const panel = new Panel(node, draw);
-    panels.add(panel);
     chain(node, "onExecuted", (output) => output?.[key]?.[0] && panel.executed(output[key][0]));
     chain(node, "onConfigure", () => panel.restore());
-    chain(node, "onRemoved", () => {
-      panels.delete(panel);
-      panel.observer.disconnect();
-    });
   },
 });

@@ -7,6 +7,7 @@ import json
 from comfy_api.latest import io
 
 from .. import safree
+from ..host.sampling import ON_PROBLEMS, UNITS
 
 CATEGORY = "SAFREE"
 ALIASES = ["nsfw", "safety", "safe", "unlearn", "concept erasure", "negative", "censor", "SAFREE"]
@@ -14,7 +15,7 @@ ConceptSubspaces = io.Custom("CONCEPT_SUBSPACE")  # tuple[ConceptSubspace, ...]
 
 UNIT = io.Combo.Input(
     "unit",
-    options=["share", "steps"],
+    options=list(UNITS),
     tooltip="How the self-validated t' counts. share: as a share of this run's steps, right for any "
     "length. steps: as that many steps, what the paper's 50-step code does.",
 )
@@ -27,7 +28,7 @@ FILTERED_STEPS = io.Int.Input(
 )
 ON_PROBLEM = io.Combo.Input(
     "on_problem",
-    options=["error", "warn"],
+    options=list(ON_PROBLEMS),
     default="error",
     optional=True,  # API-format workflows made before this input have no value for it
     tooltip="Where the guard cannot hold for all that is sampled: unguarded, edited or lost conditioning. error: stop. "

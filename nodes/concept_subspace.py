@@ -66,6 +66,8 @@ class ConceptSubspace(io.ComfyNode):
     def execute(cls, clip, concept_set, phrases, strength, retain="", subspaces=()) -> io.NodeOutput:
         with naming(cls):
             own = lines(phrases)
+            if own == ["None"]:  # what ComfyUI makes of null
+                raise SafreeError("phrases is null, not text. Write one phrase a line, or leave it empty.")
             shipped = None if concept_set == PHRASES_ONLY else concept_sets.get(concept_set)
             if not own and not shipped:
                 raise SafreeError("there are no phrases. Choose a concept set or write one phrase a line.")

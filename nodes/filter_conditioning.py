@@ -21,7 +21,12 @@ class SafreeFilterConditioning(io.ComfyNode):
                 io.Conditioning.Input("conditioning", tooltip="From any text encode node of SD1.x, SD2.x or SDXL."),
                 ConceptSubspaces.Input("subspaces", tooltip="Built with the CLIP that made the conditioning."),
                 io.Float.Input(
-                    "strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="0 passes everything unchanged."
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="0 passes everything unchanged. Multiplies the strength of each ConceptSubspace.",
                 ),
                 io.Float.Input(
                     "threshold",

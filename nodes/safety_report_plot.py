@@ -20,7 +20,7 @@ class SafetyReportPlot(io.ComfyNode):
                 io.String.Input(
                     "report",
                     force_input=True,
-                    tooltip="The report of SafreeConditioning or of SelfValidatingSampler.",
+                    tooltip="The report of SafreeConditioning, SafreeFilterConditioning or SelfValidatingSampler.",
                 )
             ],
             outputs=[io.Image.Output(display_name="image")],

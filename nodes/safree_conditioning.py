@@ -38,7 +38,8 @@ class SafreeConditioning(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="0 is the unguarded prompt, 1 (the paper's) takes flagged words out entirely.",
+                    tooltip="0 is the unguarded prompt, 1 (the paper's) takes flagged words out entirely. Multiplies "
+                    "the strength of each ConceptSubspace.",
                 ),
                 io.Float.Input(
                     "threshold",

@@ -5,11 +5,17 @@ embedding of the prompt with word i masked, t' the number of filtered steps.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 class SafreeError(ValueError):
     """The guard cannot be applied; the message says what was wrong, the value, and what to do."""
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """SafreeError unless `value` is one of `choices`; some hosts pass on any value of a menu, null too."""
+    if value not in (choices := tuple(choices)):
+        raise SafreeError(f"{name} {value!r} is unknown. Choose one of {', '.join(choices)}.")
 
 
 @contextlib.contextmanager

@@ -30,6 +30,13 @@ def editor(request, tmp_path_factory):
         yield page
 
 
+@pytest.fixture(autouse=True)
+def no_page_error(editor):
+    editor.errors.clear()
+    yield
+    assert editor.errors == []
+
+
 def load(page, workflow: dict) -> None:
     page.evaluate("(workflow) => window.app.loadGraphData(workflow)", workflow)
     page.wait_for_timeout(1000)
@@ -37,27 +44,38 @@ def load(page, workflow: dict) -> None:
     assert texts(page, ".p-toast-message-warn, .p-toast-message-error") == []
 
 
+def of_type(workflow: dict, kind: str) -> dict:
+    return next(node for node in workflow["nodes"] if node["type"] == kind)
+
+
 def tiny(prompt: str) -> dict:
     """The workflow that runs anywhere, in few steps. A prompt of the test's own is not in the server's cache."""
     workflow = json.loads((setup_host.ROOT / "example_workflows" / "tiny_checkpoint.json").read_text())
-    for node in workflow["nodes"]:
-        if node["type"] == "SelfValidatingSampler":
-            node["widgets_values"][2] = 4  # steps
-        if node["type"] == "SafreeConditioning":
-            node["widgets_values"][0] = prompt
+    of_type(workflow, "SelfValidatingSampler")["widgets_values"][2] = 4  # steps
+    of_type(workflow, "SafreeConditioning")["widgets_values"][0] = prompt
     return workflow
 
 
-def run(page) -> None:
-    """Queue the graph and wait until the server has nothing left to do."""
+def queue(page) -> str:
+    """Queue the graph and wait for its end: 'execution_success', or what the server says is wrong with it."""
     page.evaluate(
         "() => { window.done = ''; for (const e of ['execution_success', 'execution_error'])"
         " window.app.api.addEventListener(e, (m) => (window.done = m.detail.exception_message ?? e), { once: true }); }"
     )
-    page.evaluate("() => window.app.queuePrompt(0)")
-    page.wait_for_function("!!window.done", timeout=RUN_LIMIT)
-    assert page.evaluate("window.done") == "execution_success"
-    page.wait_for_timeout(500)
+    with page.expect_response(lambda reply: reply.url.endswith("/prompt") and reply.request.method == "POST") as reply:
+        page.evaluate("() => void window.app.queuePrompt(0)")
+    refused = reply.value.json().get("node_errors") or {}  # of the outputs that cannot be made; others may run
+    if reply.value.ok:
+        page.wait_for_function("!!window.done", timeout=RUN_LIMIT)
+        page.wait_for_timeout(500)
+    faults = [
+        f"{node['class_type']}: {e['message']}: {e['details']}" for node in refused.values() for e in node["errors"]
+    ]
+    return "\n".join(faults) or page.evaluate("window.done")
+
+
+def run(page) -> None:
+    assert queue(page) == "execution_success"
 
 
 def shoot(page, name: str) -> None:
@@ -75,6 +93,18 @@ def frame(page, kind: str) -> None:
     page.wait_for_timeout(500)
 
 
+def open_subgraph(page) -> None:
+    page.evaluate(
+        "() => void window.app.canvas.setGraph(window.app.graph._nodes.find((n) => n.isSubgraphNode?.()).subgraph)"
+    )
+    page.wait_for_timeout(500)
+
+
+def setting(page, name: str, value) -> None:
+    page.evaluate("([name, value]) => window.app.extensionManager.setting.set(name, value)", [name, value])
+    page.wait_for_timeout(500)
+
+
 def texts(page, selector: str) -> list[str]:
     return page.eval_on_selector_all(selector, "found => found.map((element) => element.textContent)")
 
@@ -88,9 +118,11 @@ def test_the_heat_map_marks_the_flagged_word_and_survives_a_reload_of_the_workfl
     editor.wait_for_timeout(1000)
     shoot(editor, "graph")
     editor.set_viewport_size(VIEWPORT)
-    for kind in ("SafreeConditioning", "ConceptSubspace", "SelfValidatingSampler"):
-        frame(editor, kind)
-        shoot(editor, kind)
+    for palette in ("light", "dark"):
+        setting(editor, "Comfy.ColorPalette", palette)
+        for kind in ("SafreeConditioning", "ConceptSubspace", "SelfValidatingSampler"):
+            frame(editor, kind)
+            shoot(editor, f"{kind}_{palette}")
     assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
     label = editor.get_attribute(".safree-word.safree-flagged", "aria-label")
     assert "flagged" in label
@@ -132,8 +164,8 @@ def test_a_node_that_was_not_run_says_that_its_report_is_an_earlier_one(editor):
         f" canvas.deselectAll(); canvas.select({CONDITIONING}); canvas.copyToClipboard(); canvas.pasteFromClipboard();"
         " const copy = graph._nodes.at(-1); typed('CheckpointLoaderSimple').connect(1, copy, 'clip');"
         " typed('ConceptSubspace').connect(0, copy, 'subspaces');"
-        " copy.connect(0, typed('SelfValidatingSampler'), 'positive'); typed('SafetyReportPlot').mode = 2;"
-        f" {CONDITIONING}.mode = 2; }}"
+        " copy.connect(0, typed('SelfValidatingSampler'), 'positive'); typed('PreviewImage').mode = 2;"
+        f" typed('SafetyReportPlot').mode = {CONDITIONING}.mode = 2; }}"
     )
     run(editor)
     assert any("earlier one" in text for text in texts(editor, ".safree-message"))
@@ -142,18 +174,90 @@ def test_a_node_that_was_not_run_says_that_its_report_is_an_earlier_one(editor):
 def test_inside_a_subgraph_the_panel_still_shows_the_run(editor):
     load(editor, tiny("a tiger and a pistol"))
     editor.evaluate(f"() => void window.app.canvas.graph.convertToSubgraph(new Set([{CONDITIONING}]))")
-    editor.evaluate(
-        "() => void window.app.canvas.setGraph(window.app.graph._nodes.find((n) => n.isSubgraphNode?.()).subgraph)"
-    )
+    open_subgraph(editor)
     run(editor)
     shoot(editor, "subgraph")
     assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
     editor.evaluate("() => void window.app.canvas.setGraph(window.app.graph)")
 
 
+def test_a_legacy_group_node_runs_and_shows_the_panels_of_its_nodes(editor):
+    """Newer editors make a subgraph of it, whose nodes have their own panels."""
+    workflow = json.loads((setup_host.ASSETS / "group_node.json").read_text())
+    values = of_type(workflow, "workflow>guard")["widgets_values"]
+    values[1], values[4] = "crossbow", "a fox and a pistol"  # phrases and text that are not in the server's cache
+    load(editor, workflow)
+    run(editor)
+    assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
+    assert "crossbow" in texts(editor, ".safree-chip")
+    if editor.kind == "pinned":
+        frame(editor, "workflow>guard")
+    shoot(editor, "group_node")
+    saved = json.loads(editor.evaluate("() => JSON.stringify(window.app.graph.serialize())"))
+    editor.evaluate("() => window.app.graph.clear()")
+    assert texts(editor, ".safree-word") == []
+    load(editor, saved)
+    if editor.kind == "newest":
+        open_subgraph(editor)
+    assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
+    editor.evaluate("() => void window.app.canvas.setGraph(window.app.graph)")
+
+
+UNKNOWN = [
+    ("SafreeConditioning", 1, "magic", "mode 'magic' is unknown. Choose one of adaptive, paper, reference."),
+    ("SafreeConditioning", 2, None, "strength, None"),
+    ("SafreeConditioning", 2, "strong", "strength, strong"),
+    ("SafreeConditioning", 2, -3, "smaller than min of 0.0: strength"),
+    ("SafreeConditioning", 4, "never", "self_validation 'never' is unknown"),
+    ("ConceptSubspace", 0, "no such set", "there is no concept set 'no such set'. Available: "),
+    ("ConceptSubspace", 2, 9, "bigger than max of 2.0: strength"),
+    ("SelfValidatingSampler", 7, "hours", "unit 'hours' is unknown. Choose one of share, steps."),
+    ("SelfValidatingSampler", 8, None, "filtered_steps, None"),
+    ("SelfValidatingSampler", 9, "ignore", "on_problem 'ignore' is unknown. Choose one of error, warn."),
+]
+
+
+@pytest.mark.fault(
+    "a workflow file with widget values that are unknown, of wrong types or out of range",
+    "loads; the run is refused with node and input",
+)
+@pytest.mark.parametrize(("kind", "index", "value", "message"), UNKNOWN)
+def test_an_unknown_widget_value_is_refused_by_node_and_input(editor, kind, index, value, message):
+    workflow = tiny("a cat and a pistol")
+    of_type(workflow, kind)["widgets_values"][index] = value
+    load(editor, workflow)
+    said = queue(editor)
+    assert said.startswith(f"{kind}: ")
+    assert message in said
+    editor.wait_for_timeout(500)
+    shoot(editor, f"unknown_{kind}_{index}")
+    editor.keyboard.press("Escape")  # the editor's own dialog
+
+
+@pytest.mark.fault(
+    "a workflow file of an older version: fewer or more widget values", "the rest at their defaults, the guard on"
+)
+@pytest.mark.parametrize(
+    ("prompt", "change"),
+    [
+        ("a lion and a pistol", lambda values, least: values[:least]),
+        ("a panda and a pistol", lambda values, least: [*values, "more", None, {}]),
+    ],
+    ids=["fewer", "more"],
+)
+def test_too_few_and_too_many_widget_values_leave_the_guard_on(editor, prompt, change):
+    workflow = tiny(prompt)
+    for kind, least in {"ConceptSubspace": 1, "SafreeConditioning": 1, "SelfValidatingSampler": 7}.items():
+        node = of_type(workflow, kind)
+        node["widgets_values"] = change(node["widgets_values"], least)
+    load(editor, workflow)
+    run(editor)
+    assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
+    assert any(text.startswith("Filtered for 4 of 4 steps") for text in texts(editor, ".safree-verdict"))
+
+
 def test_nodes_2_0_show_the_same_panel(editor):
-    switch = "(on) => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
-    editor.evaluate(switch, True)
+    setting(editor, "Comfy.VueNodes.Enabled", True)
     try:
         load(editor, tiny("a robot and a pistol"))
         run(editor)
@@ -162,7 +266,7 @@ def test_nodes_2_0_show_the_same_panel(editor):
         assert "pistol" in texts(editor, ".safree-word.safree-flagged")
         assert editor.locator(".safree-word.safree-flagged").first.is_visible()
     finally:
-        editor.evaluate(switch, False)
+        setting(editor, "Comfy.VueNodes.Enabled", False)
 
 
 @pytest.mark.fault("HTML and script in a prompt", "shown as text in the panel")
@@ -177,18 +281,58 @@ def test_a_prompt_with_html_stays_text(editor):
 
 def test_a_report_of_another_version_is_named(editor):
     workflow = tiny("a corn and a pistol")
-    node = next(n for n in workflow["nodes"] if n["type"] == "SafreeConditioning")
-    node["properties"]["safree"] = {"version": 0, "verdict": "old"}
+    of_type(workflow, "SafreeConditioning")["properties"]["safree"] = {"version": 0, "verdict": "old"}
     load(editor, workflow)
     assert any("version 0" in text for text in texts(editor, ".safree-message"))
+    assert "old" in texts(editor, ".safree-verdict")
+
+
+WORD = {"text": "pistol", "encoder": "l", "score": 0.9, "threshold": 0.5, "concept": "weapons", "flagged": True}
+REPORT = {"version": 1, "verdict": "From a file.", "flagged": 1, "tokens": [WORD], "t_prime": {"share": 1}}
+DAMAGED = {
+    "text": "pistol",
+    "number": 7,
+    "list": [],
+    "object": {},
+    "verdict only": {"version": 1, "verdict": "From a file."},
+    "no words": {**REPORT, "tokens": None},
+    "bare words": {**REPORT, "tokens": [{"text": "pistol"}, None]},
+    "numbers as text": {**REPORT, "tokens": [{**WORD, "score": "high", "threshold": None}]},
+    "no schedule": {**REPORT, "t_prime": None},
+}
+
+
+@pytest.mark.fault(
+    "a report with missing fields or wrong types in a workflow file", "its verdict, or a line that says so"
+)
+@pytest.mark.parametrize("report", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_report_becomes_a_line_that_says_so(editor, report):
+    workflow = tiny("a corn and a pistol")
+    for kind in ("ConceptSubspace", "SafreeConditioning", "SelfValidatingSampler"):
+        of_type(workflow, kind)["properties"]["safree"] = report
+    load(editor, workflow)
+    lines = texts(editor, ".safree-message")
+    assert len(lines) == 3
+    assert all(line.endswith("Run the workflow again.") for line in lines)
+    has_verdict = isinstance(report, dict) and "verdict" in report
+    assert ("From a file." in texts(editor, ".safree-verdict")) == has_verdict
+
+
+def test_unknown_fields_of_a_report_are_left_aside(editor):
+    workflow = tiny("a corn and a pistol")
+    new = {**REPORT, "tokens": [{**WORD, "colour": "red"}], "notes": ["A note."], "later": {"x": 1}}
+    of_type(workflow, "SafreeConditioning")["properties"]["safree"] = new
+    load(editor, workflow)
+    assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
+    assert "A note." in texts(editor, ".safree-detail")
 
 
 def test_2000_words_scroll_inside_a_panel_of_limited_height(editor):
     workflow = tiny("a corn and a pistol")
     token = {"text": "word", "encoder": "l", "score": 0.1, "threshold": 0.5, "concept": "weapons", "flagged": False}
     report = {"version": 1, "verdict": "Nothing flagged.", "prompt": "", "flagged": 0, "tokens": [token] * 2000}
-    node = next(n for n in workflow["nodes"] if n["type"] == "SafreeConditioning")
-    node["properties"]["safree"] = {**report, "t_prime": {"share": 0, "steps_of_50": 0}}
+    report["t_prime"] = {"share": 0, "steps_of_50": 0}
+    of_type(workflow, "SafreeConditioning")["properties"]["safree"] = report
     load(editor, workflow)
     assert len(texts(editor, ".safree-word")) == 2000
     height, inner = editor.evaluate(

@@ -93,6 +93,7 @@ def test_a_subspace_is_the_same_whenever_it_is_built(pack, clip):
     [
         (True, "", "no phrases"),
         (True, " \n\t\n", "no phrases"),
+        (True, "None", "phrases is null"),
         (True, "word " * 80, "80 tokens.*Split it"),
         (False, "gun", "no CLIP is connected"),
     ],

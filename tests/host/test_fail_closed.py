@@ -256,6 +256,17 @@ def test_strength_zero_is_called_not_active(pack, clip, weapons, run, caplog):
     assert not report["active"]
 
 
+@fault("menu values that no menu has, null included", "refused with node, input and choices, never the weaker choice")
+@pytest.mark.parametrize("value", ["ignore", "Error", None, ["error"]])
+@pytest.mark.parametrize("name", ["unit", "on_problem", "sampler_name", "scheduler"])
+def test_an_unknown_choice_is_not_taken_for_another_one(pack, model, prompts, empty, latent, name, value):
+    choices = {"unit": "share", "on_problem": "error", "sampler_name": "euler", "scheduler": "normal", name: value}
+    conds = {"positive": prompts["plain"], "negative": empty, "latent_image": latent}
+    rest = {"seed": SEED, "steps": 1, "cfg": 1.0, "denoise": 1.0, "filtered_steps": -1}
+    with pytest.raises(pack.safree.SafreeError, match=f"^SelfValidatingSampler: {name} .* is unknown. Choose one of "):
+        pack.SelfValidatingSampler.execute(model=model, **conds, **rest, **choices)
+
+
 @fault("the filter set to 0 steps", "the report says 'guard not active'")
 def test_a_filter_of_no_steps_is_called_not_active(run, prompts):
     _, report, _ = run(prompts["flagged"], fixed=0)

@@ -271,6 +271,8 @@ def test_nan_weights_of_the_text_encoder_are_named(pack, guard, clip):
         ({"subspaces": ()}, "no concept subspace is connected"),
         ({"text": " \n\t "}, "only white space"),
         ({"mode": "magic"}, "mode 'magic' is unknown.*adaptive, paper, reference"),
+        ({"mode": None}, "mode None is unknown"),
+        ({"self_validation": "never"}, "self_validation 'never' is unknown.*auto, whole schedule"),
     ],
 )
 def test_the_node_refuses_bad_input_by_name_cause_and_fix(pack, clip, weapons, changes, message):
