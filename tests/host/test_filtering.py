@@ -67,5 +67,5 @@ def test_the_clip_of_a_larger_model_is_no_match_for_sd1_conditioning(pack, clip,
     for encoder in pack.host.encoders.encoders(other):
         tiny_models.plant_words(encoder)
     subspace = pack.host.subspaces.build_subspace(other, "weapon", ("pistol",))
-    with pytest.raises(pack.safree.SafreeError, match="built with 'l' .*this conditioning is 768 wide"):
+    with pytest.raises(pack.safree.SafreeError, match=r"built with 'l' .*this conditioning is 768 wide"):
         pack.host.filtering.filter_conditioning(encode(clip, "a pistol"), (subspace,), 1.0, 0.0)
