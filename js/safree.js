@@ -53,6 +53,7 @@ class Panel {
     this.widget = node.addDOMWidget(WIDGET, WIDGET, this.element, {
       serialize: false, // not an input of the prompt
       hideOnZoom: false,
+      hideInPanel: true, // the editor's list of a node's parameters
       getMinHeight: () => this.height,
       getMaxHeight: () => this.height,
       getValue: () => "",
