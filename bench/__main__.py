@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
 
     overhead = commands.add_parser("overhead", parents=[common], help="cost of each stage, in paired runs")
     overhead.add_argument("--full", action="store_true", help="longer prompts, larger batches and pictures (an hour)")
+    overhead.add_argument("--only", nargs="*", default=(), metavar="NAME", help="stages with this in their name")
 
     soak = commands.add_parser("soak", parents=[common], help="many queued prompts, interrupts and cancellations")
     soak.add_argument("--prompts", type=int, default=200)
@@ -102,7 +103,7 @@ def _concepts(arguments, out: Path) -> None:
 def _overhead(arguments, out: Path) -> None:
     from . import overhead
 
-    overhead.run(out, arguments.full)
+    overhead.run(out, arguments.full, tuple(arguments.only))
 
 
 def _soak(arguments, out: Path) -> None:

@@ -169,13 +169,19 @@ def plan(stages: Stages, size: Size) -> list[tuple[str, dict[str, Callable]]]:
     return jobs
 
 
-def run(out: Path, full: bool = False) -> list[Cost]:
-    """Measure, write overhead.json and overhead.md to `out`."""
+def run(out: Path, full: bool = False, only: tuple[str, ...] = ()) -> list[Cost]:
+    """Measure, write overhead.json and report.md to `out`.
+
+    only: parts of the names of stages, for less than all of them
+    """
     out.mkdir(parents=True, exist_ok=True)
     size = FULL if full else SHORT
-    studio = Studio(Sampling(), skip_idle_layers=False)
+    stages = Stages(Studio(Sampling(), skip_idle_layers=False), size.steps)
+    jobs = [job for job in plan(stages, size) if not only or any(part in job[0] for part in only)]
+    if not jobs:
+        raise SystemExit(f"bench: no stage is called {', '.join(only)}.")
     costs = []
-    for stage, variants in tqdm(plan(Stages(studio, size.steps), size), desc="overhead", unit="stage"):
+    for stage, variants in tqdm(jobs, desc="overhead", unit="stage"):
         costs += paired(stage, variants, size.rounds * (3 if stage.startswith("sampling") else 1))
         write(costs, size, out)
     return costs
