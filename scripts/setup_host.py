@@ -60,7 +60,14 @@ RUNTIME = [
     "requests",
     "comfyui-frontend-package==1.32.9",
 ]
-TOOLS = ["pytest==9.0.2", "ruff==0.15.1", "hypothesis==6.170.17", "jsonschema==4.26.0", "playwright==1.65.2"]
+TOOLS = [
+    "pytest==9.0.2",
+    "ruff==0.15.1",
+    "hypothesis==6.170.17; python_version >= '3.11'",
+    "hypothesis==6.168.5; python_version < '3.11'",  # the last one for it
+    "jsonschema==4.26.0",
+    "playwright==1.65.2",
+]
 NEWEST_FRONT_END = "comfyui-frontend-package==1.58.1"  # for the browser tests, beside the one in RUNTIME
 TOOLS_FOLDER = WORK / "tools"  # used beside COMFYUI_PYTHON; the Makefile puts it on PYTHONPATH
 MINIMUM_VERSION = (0, 3, 64)  # of ComfyUI
