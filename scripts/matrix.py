@@ -96,6 +96,8 @@ COMBINATIONS = {
     "Python 3.13": Combination("python3.13"),
 }
 COLUMNS = ("ComfyUI", "torch", "Python", "transformers", "tests of guard, samplers, re-attention and API")
+# As `python -P -m pytest`, which Python 3.10 does not know: without our folder `nodes` in front of ComfyUI's module.
+PYTEST = "import sys; sys.path.pop(0); import pytest; sys.exit(pytest.console_main())"
 VERSIONS = """
 import json, platform, sys, torch, transformers
 sys.path.insert(0, sys.argv[1])
@@ -152,7 +154,7 @@ def run(name: str, combination: Combination) -> dict:
         versions = dict(zip(("comfyui", "torch", "python", "transformers"), json.loads(asked.stdout), strict=True))
         outcome = work / "tests.xml"
         tests = [f"{path}::{name}" for path, names in TESTS.items() for name in names]
-        subprocess.run([own, "-P", "-m", "pytest", "-q", f"--junitxml={outcome}", *tests], cwd=place, env=environment)
+        subprocess.run([own, "-c", PYTEST, "-q", f"--junitxml={outcome}", *tests], cwd=place, env=environment)
         return {**versions, "result": result(outcome)}
     finally:
         shutil.rmtree(place, ignore_errors=True)
