@@ -16,10 +16,10 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--out", type=Path, default=OUT, help="folder for results (default: output/bench)")
     guards = argparse.ArgumentParser(add_help=False)
-    guards.add_argument("--guards", nargs="*", metavar="NAME", help="only these (default: all)")
+    guards.add_argument("--guards", nargs="*", metavar="NAME", help="these, or 'all' (default: the main ones)")
 
     removal = commands.add_parser("concept-removal", parents=[common, guards], help="removal and preservation")
-    removal.add_argument("--subset", type=int, default=36, help="prompts for guards other than none and adaptive")
+    removal.add_argument("--subset", type=int, default=24, help="prompts for guards other than none and adaptive")
     removal.add_argument("--limit", type=int, default=0, help="at most about so many prompts in all (0: all)")
     removal.add_argument("--seed", type=int, default=SEED, help="of the prompt generator")
 
@@ -131,12 +131,12 @@ def _prompts(arguments, out: Path) -> None:
 
 
 def _guards(names: list[str] | None) -> tuple:
-    from .guards import BY_NAME
+    from .guards import BY_NAME, DEFAULT
 
-    unknown = set(names or ()) - set(BY_NAME)
-    if unknown:
-        raise SystemExit(f"bench: unknown guard {', '.join(sorted(unknown))}. Known: {', '.join(BY_NAME)}.")
-    return tuple(BY_NAME[name] for name in names or BY_NAME)
+    chosen = BY_NAME if names == ["all"] else names or DEFAULT
+    if unknown := set(chosen) - set(BY_NAME):
+        raise SystemExit(f"bench: unknown guard {', '.join(sorted(unknown))}. Known: all, {', '.join(BY_NAME)}.")
+    return tuple(BY_NAME[name] for name in chosen)
 
 
 if __name__ == "__main__":

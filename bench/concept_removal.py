@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from . import attack, report
-from .guards import BY_NAME, GUARDS, Bench, Guard, Shot
+from .guards import BY_NAME, Bench, Guard, Shot
 from .records import Record, record, write
 from .studio import Sampling, Studio
 from .world import SEED, Concept, Item, World, stratified
@@ -16,7 +16,6 @@ from .world import SEED, Concept, Item, World, stratified
 FULL = ("none", "adaptive")  # these see every prompt; the others a stratified subset, for time
 SWEPT = (0.3, 0.7)  # thresholds of the trade-off plot, beside the calibrated one
 NOUNS_ONLY = "adaptive, list of nouns only"
-SUBSET = 36
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Runner:
         return record(task.guard.name, task.item, task.concept, shot, unguarded, see, self.alone)
 
 
-def run(out: Path, guards: tuple[Guard, ...] = GUARDS, subset: int = SUBSET, limit: int = 0, seed: int = SEED) -> None:
+def run(out: Path, guards: tuple[Guard, ...], subset: int, limit: int = 0, seed: int = SEED) -> None:
     """Run, write results.json, results.csv, figures and report.md to `out`. Resumable: pictures are kept on disk."""
     out.mkdir(parents=True, exist_ok=True)
     sampling = Sampling()

@@ -41,6 +41,16 @@ GUARDS = (
     Guard("Safe Latent Diffusion, max", sld=MAXIMUM),
 )
 BY_NAME = {guard.name: guard for guard in GUARDS}
+# Twenty minutes on two cores; the others are combinations, and Safe Latent Diffusion.
+DEFAULT = (
+    "none",
+    "adaptive",
+    "negative prompt",
+    "reference",
+    "paper",
+    "adaptive, t' = 60 %",
+    "adaptive + re-attention",
+)
 
 
 @dataclasses.dataclass(frozen=True)
