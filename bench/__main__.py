@@ -19,7 +19,7 @@ def _parser() -> argparse.ArgumentParser:
     guards.add_argument("--guards", nargs="*", metavar="NAME", help="these, or 'all' (default: the main ones)")
 
     removal = commands.add_parser("concept-removal", parents=[common, guards], help="removal and preservation")
-    removal.add_argument("--subset", type=int, default=24, help="prompts for guards other than none and adaptive")
+    removal.add_argument("--subset", type=int, default=18, help="prompts for guards other than none and adaptive")
     removal.add_argument("--limit", type=int, default=0, help="at most about so many prompts in all (0: all)")
     removal.add_argument("--seed", type=int, default=SEED, help="of the prompt generator")
 

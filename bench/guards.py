@@ -42,15 +42,7 @@ GUARDS = (
 )
 BY_NAME = {guard.name: guard for guard in GUARDS}
 # Twenty minutes on two cores; the others are combinations, and Safe Latent Diffusion.
-DEFAULT = (
-    "none",
-    "adaptive",
-    "negative prompt",
-    "reference",
-    "paper",
-    "adaptive, t' = 60 %",
-    "adaptive + re-attention",
-)
+DEFAULT = ("none", "adaptive", "negative prompt", "reference", "paper", "adaptive + re-attention")
 
 
 @dataclasses.dataclass(frozen=True)
