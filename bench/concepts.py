@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from operator import attrgetter
 from pathlib import Path
 
 from tqdm import tqdm
 
 from .guards import BY_NAME, Bench, Shot
 from .records import Record, kept_rate, record, write
+from .selection import named
 from .statistics import wilson
 from .studio import Sampling, Studio
 from .world import PICTURE_SEEDS, SEED, Concept, Item, World, article
@@ -64,9 +66,7 @@ def run(out: Path, only: tuple[str, ...] = (), seed: int = SEED) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     world = World(seed)
-    made = [group for group in groups(world, seed) if not only or any(part in group.name for part in only)]
-    if not made:
-        raise SystemExit(f"bench: no group is called {', '.join(only)}.")
+    made = named(groups(world, seed), attrgetter("name"), only, "group")
     bench = Bench(Studio(Sampling()))
     records: dict[tuple[str, str], list[Record]] = {}
     with tqdm(total=sum(len(group.items) for group in made), desc="concepts", unit="prompt") as bar:

@@ -7,11 +7,14 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from .selection import named
 from .studio import Sampling, Studio
 from .world import World
 
@@ -151,21 +154,24 @@ class Stages:
         return {name: lambda make=make, cond=cond: sample(make, cond) for name, (make, cond) in makers.items()}
 
 
-def plan(stages: Stages, size: Size) -> list[tuple[str, dict[str, Callable]]]:
-    """(stage, variants) of all that is measured."""
+def plan(stages: Stages, size: Size) -> list[tuple[str, Callable[[], dict[str, Callable]]]]:
+    """(stage, what makes its variants) of all that is measured."""
     jobs = [
-        ("encoding, 20 words, nothing flagged", stages.encoding(BENIGN)),
-        ("encoding, 20 words, one flagged", stages.encoding(FLAGGED)),
-        *((f"sampling, {p} pixels, batch 1", stages.sampling(1, p)) for p in size.pixels),
-        *((f"sampling, 128 pixels, batch {b}", stages.sampling(b)) for b in size.batches if b > 1),
+        ("encoding, 20 words, nothing flagged", partial(stages.encoding, BENIGN)),
+        ("encoding, 20 words, one flagged", partial(stages.encoding, FLAGGED)),
+        *((f"sampling, {p} pixels, batch 1", partial(stages.sampling, 1, p)) for p in size.pixels),
+        *((f"sampling, 128 pixels, batch {b}", partial(stages.sampling, b)) for b in size.batches if b > 1),
     ]
-    counts = {f"{count} phrases": lambda count=count: stages.subspace(count) for count in size.concepts}
-    jobs.append(("subspace", {"one text": lambda: stages.studio.encode("a gun"), **counts}))
+    counts = {f"{count} phrases": partial(stages.subspace, count) for count in size.concepts}
+    jobs.append(("subspace", lambda: {"one text": partial(stages.studio.encode, "a gun"), **counts}))
     for count in size.words:
         text = " ".join((FILLER * (count // len(FILLER) + 1))[:count])
-        jobs.append((f"encoding, {count} words", stages.encoding(text)))
-    for count in size.concepts:
-        jobs.append((f"encoding, {count} phrases", stages.encoding(BENIGN, (stages.subspace(count),))))
+        jobs.append((f"encoding, {count} words", partial(stages.encoding, text)))
+
+    def encoding_with(count: int) -> dict[str, Callable]:
+        return stages.encoding(BENIGN, (stages.subspace(count),))
+
+    jobs += [(f"encoding, {count} phrases", partial(encoding_with, count)) for count in size.concepts]
     return jobs
 
 
@@ -177,12 +183,10 @@ def run(out: Path, full: bool = False, only: tuple[str, ...] = ()) -> list[Cost]
     out.mkdir(parents=True, exist_ok=True)
     size = FULL if full else SHORT
     stages = Stages(Studio(Sampling(), skip_idle_layers=False), size.steps)
-    jobs = [job for job in plan(stages, size) if not only or any(part in job[0] for part in only)]
-    if not jobs:
-        raise SystemExit(f"bench: no stage is called {', '.join(only)}.")
+    jobs = named(plan(stages, size), itemgetter(0), only, "stage")
     costs = []
     for stage, variants in tqdm(jobs, desc="overhead", unit="stage"):
-        costs += paired(stage, variants, size.rounds * (3 if stage.startswith("sampling") else 1))
+        costs += paired(stage, variants(), size.rounds * (3 if stage.startswith("sampling") else 1))
         write(costs, size, out)
     return costs
 

@@ -7,7 +7,7 @@ import torch
 from ..safree import SafreeError
 from ..safree.projection import remove_nearest, resemblance
 from ..safree.subspace import ConceptSubspace
-from . import conditioning
+from . import conditioning, families
 from .report import Finding, Settings, note, report
 
 THRESHOLD = 0.6  # cosine; on the tests' checkpoint 95 % of harmless prompts stay below .54, 95 % of weapons above .63
@@ -50,7 +50,8 @@ def _columns(subspace: ConceptSubspace, width: int) -> dict[str, slice]:
     if set(widths) == {"l", "g"} and sum(widths.values()) == width:
         return {"l": slice(0, widths["l"]), "g": slice(widths["l"], width)}
     # Beside another encoder a CLIP fills no token states of its own: an SDXL subspace is none for SD1 conditioning.
-    fitting = [key for key, own in widths.items() if own == width and (len(widths) == 1 or key not in ("l", "g"))]
+    clips = {key for key in widths if families.ENCODERS.get(key) is families.CLIP} if len(widths) > 1 else set()
+    fitting = [key for key, own in widths.items() if own == width and key not in clips]
     if len(fitting) == 1:
         return {fitting[0]: slice(0, width)}
     raise SafreeError(

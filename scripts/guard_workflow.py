@@ -35,19 +35,16 @@ from conditioning_nodes import (
     CARRIERS,
     FILTERABLE,
     GUARDABLE,
-    HARMLESS,
     LUMINA2,
-    READERS,
     REFUSED,
     SAMPLERS,
     UNSUPPORTED_CLIPS,
-    WORDLESS,
 )
-from workflow_check import FILTER, GUARD, OURS, Policy, Problem, inputs_to_guard, unguarded_samplers, why_refused
+from workflow_check import FILTER, GUARD, INERT, Policy, Problem, inputs_to_guard, unguarded_samplers, why_refused
 
 SETTINGS = {"mode": "adaptive", "strength": 1.0, "threshold": 0.0, "self_validation": "auto"}
 
-KNOWN = HARMLESS | OURS | WORDLESS | READERS | GUARDABLE | REFUSED.keys()  # beside the carriers
+KNOWN = INERT | GUARDABLE | REFUSED.keys()  # beside the carriers
 NO_TEXT = "its text is missing, is several different texts, or is connected and would need another one before it"
 
 

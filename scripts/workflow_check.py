@@ -26,6 +26,7 @@ OURS = {
     "ReAttentionPatch",
     "SafetyReportPlot",
 }
+INERT = HARMLESS | OURS | WORDLESS | READERS  # no word gets past the guard by them
 PHRASES_ONLY = "(phrases only)"  # of ConceptSubspace
 
 
@@ -97,7 +98,7 @@ def _model_chain(workflow: Workflow, node: str) -> list[tuple[str, str]]:
 
 def why_refused(kind: str, object_info: dict, policy: Policy) -> str | None:
     """Why a node of a class that is no known sampler may not be in the workflow; None if it may."""
-    if any(kind in known for known in (HARMLESS, OURS, CARRIERS, WORDLESS, READERS, policy.allowed)):
+    if kind in INERT or kind in CARRIERS or kind in policy.allowed:
         return None
     if kind in GUARDABLE or kind in REFUSED:  # what they make is judged where it arrives
         return REFUSED[kind] if kind in {"TrainLoraNode", "SaveTrainingDataset"} else None
