@@ -1,4 +1,4 @@
-# Needs make and Python 3.11 or newer. The first target sets up the rest in .comfy/ (see scripts/setup_host.py).
+# Needs make and Python 3.11 or newer. The first target sets up the rest in .comfy/ (see dev/setup_host.py).
 #   make demo    guarded and unguarded pictures side by side, in output/demo/
 #   make test    style, then every test
 #   make matrix  the guard's tests with other versions of Python, torch and transformers, each in its own environment
@@ -14,12 +14,11 @@ BENCH ?= concept-removal
 .PHONY: demo test lint bench matrix setup clean
 
 demo:
-	@$(PYTHON) scripts/setup_host.py
-	@$(HOST_PYTHON) scripts/demo.py
+	@$(PYTHON) -m dev.setup_host
+	@$(HOST_PYTHON) -m bench.demo
 
-# -P: without it `import nodes` would find this pack's folder before ComfyUI's module.
 test: lint
-	@$(HOST_PYTHON) -P -m pytest $(TESTS)
+	@$(HOST_PYTHON) -m pytest $(TESTS)
 
 lint: setup
 	@$(HOST_PYTHON) -m ruff check .
@@ -35,10 +34,10 @@ bench: setup .comfy/plotting
 	@touch $@
 
 matrix:
-	@$(PYTHON) scripts/matrix.py
+	@$(PYTHON) -m dev.matrix
 
 setup:
-	@$(PYTHON) scripts/setup_host.py --tools
+	@$(PYTHON) -m dev.setup_host --tools
 
 clean:
 	rm -rf .comfy output

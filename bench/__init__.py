@@ -1,1 +1,1 @@
-"""Benchmarks of the guard in the real ComfyUI. `python -m bench --help`; results land in output/bench."""
+"""Benchmarks of the guard in the real ComfyUI, and the demo. `python -m bench --help`; results land in output/."""

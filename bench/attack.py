@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.functional import mse_loss
 
-from .studio import Studio, setup_host
+from dev import setup_host
+
+from .studio import Studio
 from .world import ATTACK
 
 TARGET = "gun"

@@ -16,10 +16,8 @@ from pathlib import Path
 import psutil
 from tqdm import tqdm
 
-from . import studio  # noqa: F401  puts scripts/ on the path
-
-from comfy_server import Server  # isort: skip
-from graphs import Run, guarded, node, unguarded  # isort: skip
+from dev.graphs import Run, guarded, node, unguarded
+from dev.server import Server
 
 KINDS = ("unguarded", "guarded", "paper", "re-attention", "strength 0")
 FATES = ("run", "run", "run", "interrupt", "cancel")

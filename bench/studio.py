@@ -6,18 +6,14 @@ import dataclasses
 import functools
 import hashlib
 import os
-import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "scripts"))
-import inprocess  # noqa: E402
-import setup_host  # noqa: E402
+from dev import inprocess, setup_host
 
-from .detector import Detector  # noqa: E402
+from .detector import Detector
 
 CACHE = setup_host.WORK / "bench"
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..safree import SafreeError
-from ..safree.subspace import UNREADABLE
+from ..safree.storage import UNREADABLE
 from .report import VERSION
 
 WIDTH, MARGIN, LINE = 768, 16, 24  # pixels

@@ -7,7 +7,7 @@ import statistics
 import torch
 
 from ..safree import SafreeError, detection, projection, validation
-from ..safree.subspace import span
+from ..safree.linear_algebra import span
 from . import families
 from .encoders import Encoder
 from .report import Finding, note

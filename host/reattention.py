@@ -11,9 +11,8 @@ import comfy.patcher_extension
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-from ..safree import SafreeError
+from ..safree import SafreeError, check_share
 from ..safree.fourier import re_attend
-from ..safree.subspace import check_share
 from .conditioning import KEY, Mark, role
 
 WRAPPER = "safree_reattention"

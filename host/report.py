@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 
-from ..safree.subspace import ConceptSubspace, check_share
+from ..safree import check_share
+from ..safree.subspace import ConceptSubspace
 
 VERSION = 1  # of the report's fields; the editor panel reads it
 

@@ -162,12 +162,21 @@ def _boundary(sigmas: torch.Tensor, count: int) -> float:
     return float(torch.tensor(here + MARGIN * (before - here), dtype=torch.float32))
 
 
+def sampler_names() -> list[str]:
+    """KSampler's own, those that other packs added included."""
+    return comfy.samplers.KSampler.SAMPLERS
+
+
+def scheduler_names() -> list[str]:
+    return comfy.samplers.KSampler.SCHEDULERS
+
+
 def sample(switch: Switch, model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise):
     """KSampler's sampling with `switch`: (LATENT, report dict)."""
     import nodes  # ComfyUI's; at call time, since it imports every node pack
 
-    check_choice("sampler_name", sampler_name, comfy.samplers.KSampler.SAMPLERS)  # or KSampler takes its first one
-    check_choice("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS)
+    check_choice("sampler_name", sampler_name, sampler_names())  # or KSampler takes its first one
+    check_choice("scheduler", scheduler, scheduler_names())
     guarded = self_validating(model, switch)
     (latent,) = nodes.common_ksampler(
         guarded, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise

@@ -8,7 +8,8 @@ import statistics
 import torch
 
 from ..safree import SafreeError, detection
-from ..safree.subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace, span
+from ..safree.linear_algebra import span
+from ..safree.subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace
 from . import everyday
 from .encoders import Encoder, Row, encoders, tokenize
 from .words import Word

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import comfy.samplers
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.sampling import Switch, sample
+from ..host.sampling import Switch, sample, sampler_names, scheduler_names
 from .common import ALIASES, CATEGORY, FILTERED_STEPS, ON_PROBLEM, UNIT, as_json, naming
 
 
@@ -30,8 +29,8 @@ class SelfValidatingSampler(io.ComfyNode):
                 ),
                 io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Denoising steps. The paper uses 50."),
                 io.Float.Input("cfg", default=7.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Paper: 7.5."),
-                io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, tooltip="As in KSampler."),
-                io.Combo.Input("scheduler", options=comfy.samplers.KSampler.SCHEDULERS, tooltip="As in KSampler."),
+                io.Combo.Input("sampler_name", options=sampler_names(), tooltip="As in KSampler."),
+                io.Combo.Input("scheduler", options=scheduler_names(), tooltip="As in KSampler."),
                 io.Conditioning.Input("positive", tooltip="From SafreeConditioning."),
                 io.Conditioning.Input("negative", tooltip="Plain or guarded."),
                 io.Latent.Input("latent_image", tooltip="The latent image to denoise."),

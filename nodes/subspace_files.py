@@ -5,7 +5,7 @@ import dataclasses
 from comfy_api.latest import io
 
 from ..host import compat, folders
-from ..safree import SafreeError, subspace
+from ..safree import SafreeError, storage
 from .common import ALIASES, CATEGORY, ConceptSubspaces, naming
 
 
@@ -33,7 +33,7 @@ class SaveConceptSubspace(io.ComfyNode):
             if not subspaces:
                 raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
             path = folders.to_save(filename)
-            subspace.save(subspaces[-1], path, overwrite)
+            storage.save(subspaces[-1], path, overwrite)
         return io.NodeOutput(subspaces, ui={"text": [f"Saved {path.name}"]})
 
 
@@ -66,5 +66,5 @@ class LoadConceptSubspace(io.ComfyNode):
     @classmethod
     def execute(cls, filename, strength, subspaces=()) -> io.NodeOutput:
         with naming(cls):
-            loaded = dataclasses.replace(subspace.load(folders.to_load(filename)), strength=strength)
+            loaded = dataclasses.replace(storage.load(folders.to_load(filename)), strength=strength)
         return io.NodeOutput((*subspaces, loaded), ui={"safree_subspace": [loaded.summary()]})

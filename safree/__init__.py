@@ -18,6 +18,12 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
         raise SafreeError(f"{name} {value!r} is unknown. Choose one of {', '.join(choices)}.")
 
 
+def check_share(name: str, value: float, most: int = 1) -> None:
+    """SafreeError unless `value` lies in [0, most]; NaN, which JSON can carry past a widget's bounds, does not."""
+    if not 0 <= value <= most:
+        raise SafreeError(f"{name} is {value}, outside 0 to {most}. Choose a value in between.")
+
+
 @contextlib.contextmanager
 def naming(node: Callable[[], str]):
     """Put a node's name, if it has one, before the text of a SafreeError; `node` is called for no other error."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import torch
 
-from .subspace import EncoderSubspace, reject
+from .linear_algebra import reject
+from .subspace import EncoderSubspace
 
 ALPHA = 0.01  # paper, section 3.1
 DEVIATIONS = 2.0  # above the everyday words' mean alignment; bench/: 0.5 % of benign prompts lie higher

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from .subspace import EncoderSubspace, project, reject
+from .linear_algebra import project, reject
+from .subspace import EncoderSubspace
 
 ORDERS = ("paper", "reference")
 

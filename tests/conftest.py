@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-for folder in (ROOT, ROOT / "scripts"):
-    # at the end: in front, our folder `nodes` would hide ComfyUI's module of that name
-    sys.path.append(str(folder))
 
 
 @pytest.fixture(scope="session")
 def comfy_nodes():
     """ComfyUI's module `nodes`."""
-    import inprocess
+    from dev import inprocess
 
     return inprocess.boot()
 
@@ -24,7 +20,7 @@ def comfy_nodes():
 @pytest.fixture(scope="session")
 def pack(comfy_nodes):
     """This pack, loaded as ComfyUI loads it: `pack.host.guard`, `pack.nodes`, ..."""
-    import inprocess
+    from dev import inprocess
 
     return inprocess.load_pack()
 
@@ -32,7 +28,7 @@ def pack(comfy_nodes):
 @pytest.fixture(scope="session")
 def tiny(comfy_nodes):
     """(model, clip, vae) of the tiny checkpoint. Shared: tests clone what they change."""
-    import inprocess
+    from dev import inprocess
 
     return inprocess.load_tiny()
 
@@ -50,7 +46,7 @@ def clip(tiny):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A running ComfyUI server; without metadata the bytes of a PNG are those of its pixels, not of its graph."""
-    from comfy_server import Server
+    from dev.server import Server
 
     with Server(tmp_path_factory.mktemp("server"), "--disable-metadata") as running:
         yield running
@@ -89,9 +85,9 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_sessionfinish(session):
-    """Write them to `.comfy/fault_table.json`, for scripts/fault_table.py."""
+    """Write them to `.comfy/fault_table.json`, for dev/generate/fault_table.py."""
     noted = session.config.stash.get(FAULTS, {})
     if noted:
-        import fault_table
+        from dev.generate import fault_table
 
         fault_table.record(noted, session.config.stash[COLLECTED])

@@ -8,10 +8,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from comfy_client import PromptFailed, PromptRejected
-from comfy_server import Server, ServerError
-from graphs import Run, guarded, unguarded
 from PIL import Image
+
+from dev.graphs import Run, guarded, unguarded
+from dev.server import Server, ServerError
+from headless.client import PromptFailed, PromptRejected
 
 FLAGGED = Run("a cat and a pistol", steps=4)
 BENIGN = Run("a guitar and a rabbit", steps=4)

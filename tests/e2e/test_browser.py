@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-import setup_host
-from comfy_server import Server
-from editor import CHROMIUM, VIEWPORT, open_editor
+
+from dev import setup_host
+from dev.editor import CHROMIUM, VIEWPORT, open_editor
+from dev.server import Server
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: no browser tests")

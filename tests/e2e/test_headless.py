@@ -8,17 +8,27 @@ import threading
 import time
 from pathlib import Path
 
-import check_workflow
-import guard_workflow
-import make_core_nodes
 import pytest
-import run_workflow
-from api_workflow import Workflow
-from comfy_client import Client, PromptRejected
-from comfy_server import Server
-from conditioning_nodes import CARRIERS, FILTERABLE, GUARDABLE, HARMLESS, LUMINA2, READERS, REFUSED, SAMPLERS, WORDLESS
-from graphs import Run, guarded, node, unguarded
-from workflow_check import OURS, Policy, is_core, types, unguarded_samplers
+
+from dev.generate import core_nodes
+from dev.graphs import Run, guarded, node, unguarded
+from dev.server import Server
+from headless import check_command, guard
+from headless import run as run_command
+from headless.check import OURS, Policy, is_core, types, unguarded_samplers
+from headless.client import Client, PromptRejected
+from headless.node_tables import (
+    CARRIERS,
+    FILTERABLE,
+    GUARDABLE,
+    HARMLESS,
+    LUMINA2,
+    READERS,
+    REFUSED,
+    SAMPLERS,
+    WORDLESS,
+)
+from headless.workflow import Workflow
 
 RUN = Run("a cat and a pistol", steps=4)
 TEMPLATES = sorted((Path(__file__).parents[1] / "assets" / "templates").glob("*.json"))
@@ -31,12 +41,12 @@ def info(client):
 
 @pytest.fixture
 def start(server, tmp_path, capsys):
-    """Run run_workflow.py on a graph: (exit code, files by name, stderr)."""
+    """Run `headless run` on a graph: (exit code, files by name, stderr)."""
 
     def start(graph: dict, *options: str, address: str = server.address):
         source, folder = tmp_path / "workflow.json", tmp_path / "out"
         source.write_text(json.dumps(graph))
-        code = run_workflow.main([str(source), str(folder), "--server", address, *options])
+        code = run_command.main([str(source), str(folder), "--server", address, *options])
         out, error = capsys.readouterr()
         files = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
         assert {Path(line).name for line in out.splitlines()} <= files.keys()
@@ -49,7 +59,7 @@ def report(files: dict[str, bytes], name: str = "report_prompt.json") -> dict:
     return json.loads(files[name])
 
 
-# run_workflow.py
+# headless run
 
 
 def test_pictures_and_reports_are_fetched_and_never_overwritten(start):
@@ -88,7 +98,7 @@ def test_a_node_that_fails_is_named(start):
 
 def test_the_guarded_twin_changes_the_picture_only_of_a_flagged_prompt(client):
     runs = RUN, Run("a guitar and a rabbit", steps=4)
-    twins = [guard_workflow.guard(Workflow(unguarded(r)), Policy(concept_sets=("weapons",)), {})[0] for r in runs]
+    twins = [guard.guard(Workflow(unguarded(r)), Policy(concept_sets=("weapons",)), {})[0] for r in runs]
     by_hand = guarded(RUN)
     by_hand["sampler"]["class_type"] = "KSampler"  # guarded graphs one after the other: the server keeps the subspace
     flagged, same, benign = (client.images(client.run(g)) for g in (by_hand, twins[0].nodes, twins[1].nodes))
@@ -177,17 +187,17 @@ def test_the_server_refuses_a_sampler_without_its_prompt(client):
         client.run(graph)
 
 
-# guard_workflow.py and what it knows
+# headless guard and what it knows
 
 
 def test_the_commands_ask_the_server_about_its_nodes(server, tmp_path, capsys):
     source, twin = tmp_path / "workflow.json", tmp_path / "guarded.json"
     source.write_text(json.dumps(unguarded(RUN)))
     options = ["--server", f"http://{server.address}/"]
-    assert check_workflow.main([str(source), *options]) == 1
-    assert guard_workflow.main([str(source), str(twin), *options]) == 0
-    assert check_workflow.main([str(twin), "--concept-set", "nudity", *options]) == 0
-    assert check_workflow.main([str(twin), "--server", "127.0.0.1:9"]) == 2
+    assert check_command.main([str(source), *options]) == 1
+    assert guard.main([str(source), str(twin), *options]) == 0
+    assert check_command.main([str(twin), "--concept-set", "nudity", *options]) == 0
+    assert check_command.main([str(twin), "--server", "127.0.0.1:9"]) == 2
     assert "127.0.0.1:9" in capsys.readouterr().err
 
 
@@ -195,14 +205,14 @@ def test_the_commands_ask_the_server_about_its_nodes(server, tmp_path, capsys):
 def test_a_guarded_template_is_wrong_only_in_files_that_are_not_here(client, info, path):
     """The server's own validation of types and values, before and after: the guard adds no fault."""
     before = json.loads(path.read_text())
-    twin, report = guard_workflow.guard(Workflow(before), Policy(concept_sets=("nudity",)), info)
+    twin, report = guard.guard(Workflow(before), Policy(concept_sets=("nudity",)), info)
     assert faults(client, twin.nodes) == faults(client, before)
     assert unguarded_samplers(before, info) or not report.guarded
 
 
 def test_a_fault_of_the_guard_would_show_there(client, info):
     before = json.loads(next(path for path in TEMPLATES if path.stem == "sdxl_simple_example").read_text())
-    twin, _ = guard_workflow.guard(Workflow(before), Policy(concept_sets=("nudity",)), info)
+    twin, _ = guard.guard(Workflow(before), Policy(concept_sets=("nudity",)), info)
     for key in twin.nodes:
         if twin.kind(key) == "ConceptSubspace":
             twin.inputs(key)["clip"][1] = 0
@@ -226,7 +236,7 @@ def test_the_tables_cover_every_node_of_the_host_that_touches_conditioning(info)
     touching = {kind for kind in core if "CONDITIONING" in types(info[kind])}
     tables = (SAMPLERS, CARRIERS, WORDLESS, READERS, GUARDABLE, REFUSED)
     assert touching == {kind for table in tables for kind in table} & core
-    assert core & HARMLESS == set(make_core_nodes.harmless(info))  # of this version, here perhaps without some nodes
+    assert core & HARMLESS == set(core_nodes.harmless(info))  # of this version, here perhaps without some nodes
     assert REFUSED.keys() >= FILTERABLE
     ours = {kind for kind, entry in info.items() if entry["python_module"] == "custom_nodes.comfyui-safree"}
     assert ours == OURS | {"SelfValidatingSampler"}

@@ -69,11 +69,13 @@ def test_phrases_of_any_kind_are_taken_or_refused(pack, attempt, fuzz):
 @pytest.fixture
 def file(pack, tmp_path):
     """Path of a good subspace file."""
-    subspace = pack.safree.subspace
+    safree = pack.safree
     generator = torch.Generator().manual_seed(1)
     numbers = torch.randn(2, 8, generator=generator)
-    space = subspace.EncoderSubspace(numbers, subspace.span(numbers[:1]), numbers[0], (0.2, 0.1))
-    subspace.save(subspace.ConceptSubspace("good", ("gun", "knife"), {"l": space}), tmp_path / "good.safetensors")
+    space = safree.subspace.EncoderSubspace(numbers, safree.linear_algebra.span(numbers[:1]), numbers[0], (0.2, 0.1))
+    safree.storage.save(
+        safree.subspace.ConceptSubspace("good", ("gun", "knife"), {"l": space}), tmp_path / "good.safetensors"
+    )
     return tmp_path / "good.safetensors"
 
 
@@ -83,7 +85,7 @@ def read(pack, file, attempt):
 
     def read(raw: bytes) -> None:
         file.write_bytes(raw)
-        loaded, message = attempt(pack.safree.subspace.load, file)
+        loaded, message = attempt(pack.safree.storage.load, file)
         if message:
             assert file.name in message
             return
@@ -188,14 +190,14 @@ def test_saving_follows_no_link(pack, file, tmp_path, way, overwrite):
         path.symlink_to(elsewhere)
     if way == "link to a file":
         elsewhere.write_text("mine")
-    subspace = pack.safree.subspace
+    safree = pack.safree
     if overwrite and way != "folder":
-        subspace.save(subspace.load(file), path, overwrite)
+        safree.storage.save(safree.storage.load(file), path, overwrite)
         assert not path.is_symlink()
-        assert subspace.load(path).name == "good"
+        assert safree.storage.load(path).name == "good"
     else:
         with pytest.raises(pack.safree.SafreeError, match=r"'one\.safetensors'"):
-            subspace.save(subspace.load(file), path, overwrite)
+            safree.storage.save(safree.storage.load(file), path, overwrite)
         assert path.is_dir() or path.is_symlink()
     assert elsewhere.exists() == (way == "link to a file")
     assert not elsewhere.exists() or elsewhere.read_text() == "mine"
@@ -204,8 +206,8 @@ def test_saving_follows_no_link(pack, file, tmp_path, way, overwrite):
 
 @fault("a disk that is full or a folder without permission", "a clear error, no partial file")
 def test_a_disk_that_refuses_is_named(pack, file, tmp_path, monkeypatch):
-    subspace = pack.safree.subspace
+    safree = pack.safree
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(pack.safree.SafreeError, match=r"'two\.safetensors' could not be written .*No space left"):
-        subspace.save(subspace.load(file), tmp_path / "two.safetensors")
+        safree.storage.save(safree.storage.load(file), tmp_path / "two.safetensors")
     assert [entry.name for entry in tmp_path.iterdir()] == ["good.safetensors"]

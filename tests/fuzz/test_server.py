@@ -7,11 +7,12 @@ import urllib.error
 import urllib.request
 
 import pytest
-import setup_host
-from comfy_client import PromptFailed, PromptRejected
-from graphs import Run, guarded, node
 from hypothesis import strategies as st
 from strategies import JSON, PATHS, TEXTS
+
+from dev import setup_host
+from dev.graphs import Run, guarded, node
+from headless.client import PromptFailed, PromptRejected
 
 fault = pytest.mark.fault
 RUN = Run("a cat and a pistol", steps=1, size=64)

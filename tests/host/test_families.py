@@ -1,6 +1,6 @@
 """Every model family: its text encoders steered, its model sampled, by ComfyUI's own code on small random models.
 
-A test that ran writes its cell of the README's table into `.comfy/family_table.json` (scripts/family_table.py).
+A test that ran writes its cell of the README's table into `.comfy/family_table.json` (dev/generate/family_table.py).
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import functools
 import json
 
 import pytest
-import setup_host
 import tiny_families
 import tiny_models
 import torch
 from host_nodes import HostNodes
 from safetensors.torch import save_file
 from tiny_families import FAMILIES
+
+from dev import setup_host
 
 PROMPT = "a cat and a pistol on a red chair"
 # weights, a textual-inversion embedding, and more than 75 tokens

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-import setup_host
+
+from dev import setup_host
 
 LOCALES = setup_host.ROOT / "locales"
 DOCS = setup_host.ROOT / "js" / "docs"
@@ -17,15 +18,15 @@ def shape(definitions: dict) -> dict:
 
 
 def test_the_english_locale_is_what_the_schemas_say(pack):
-    import make_locales
+    from dev.generate.locales import definitions
 
-    assert json.loads((LOCALES / "en" / "nodeDefs.json").read_text(encoding="utf-8")) == make_locales.definitions()
+    assert json.loads((LOCALES / "en" / "nodeDefs.json").read_text(encoding="utf-8")) == definitions()
 
 
 def test_every_translation_has_every_node_input_and_output_with_a_text(pack):
-    import make_locales
+    from dev.generate.locales import definitions
 
-    wanted = shape(make_locales.definitions())
+    wanted = shape(definitions())
     for path in LOCALES.glob("*/nodeDefs.json"):
         found = json.loads(path.read_text(encoding="utf-8"))
         assert shape(found) == wanted, path

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 
 import pytest
-import setup_host
 import tiny_families
 import tiny_models
 import torch
 from safetensors.torch import save_file
 from tracing import encode, sample
+
+from dev import setup_host
 
 PISTOL, NEUTRAL = 20480, 0  # token ids of CLIP
 MODELS = setup_host.base() / "models"

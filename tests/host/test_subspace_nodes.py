@@ -68,7 +68,7 @@ def test_a_name_that_leaves_the_folder_is_refused_and_nothing_is_written(pack, w
 
 def test_a_name_that_leaves_the_folder_is_not_read(pack, weapons, folder, tmp_path):
     outside = tmp_path / "models" / "one.safetensors"
-    pack.safree.subspace.save(weapons, outside)
+    pack.safree.storage.save(weapons, outside)
     for name in ("../one.safetensors", str(outside), "one.safetensors", ""):
         for act in (pack.LoadConceptSubspace.execute, pack.LoadConceptSubspace.fingerprint_inputs):
             with pytest.raises(pack.safree.SafreeError, match=r"^LoadConceptSubspace: there is no subspace file"):

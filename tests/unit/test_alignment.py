@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from safree import detection
 from safree.detection import alignment
-from safree.subspace import EncoderSubspace, reject, span
+from safree.linear_algebra import reject, span
+from safree.subspace import EncoderSubspace
 
 WIDTH = 32
 FAST = settings(max_examples=40, deadline=None)

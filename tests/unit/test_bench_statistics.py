@@ -71,7 +71,7 @@ def test_the_calibration_nouns_are_those_of_the_guard():
     """host/everyday.py is data alone, so it can be read without the host."""
     import runpy
 
-    from bench.studio import ROOT
+    from dev.setup_host import ROOT
 
     phrases = runpy.run_path(str(ROOT / "host" / "everyday.py"))["PHRASES"]
     assert {phrase.split()[-1] for phrase in phrases} == CALIBRATION

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from safree import detection, projection, validation
-from safree.subspace import span
+from safree.linear_algebra import span
 
 SEEDS = range(4)
 ALPHA = 0.01

@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from api_workflow import Workflow
-from graphs import Run, node, unguarded
-from guard_workflow import guard, main
-from workflow_check import Policy, unguarded_samplers
+
+from dev.graphs import Run, node, unguarded
+from headless.check import Policy, unguarded_samplers
+from headless.guard import guard, main
+from headless.workflow import Workflow
 
 RUN = Run("a cat and a pistol")
 POLICY = Policy(concept_sets=("weapons",))

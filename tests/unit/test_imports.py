@@ -1,8 +1,11 @@
-"""The layers of the pack, read from its source: nodes -> host -> safree, and nothing that a registry would reject."""
+"""The layers of the pack and of its tools, read from their source: imports go one way, and nothing that a registry
+would reject is published.
+"""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +13,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# What each layer may import besides the standard library and, relatively, the layers named after it.
+# What ComfyUI loads: each layer imports the standard library, these packages and, relatively, the layers below it.
 LAYERS = {
     "safree": ({"torch", "safetensors"}, set()),
     "host": ({"torch", "numpy", "PIL", "comfy", "comfy_api", "comfy_extras", "folder_paths", "nodes"}, {"safree"}),
-    "nodes": ({"torch", "comfy_api", "comfy.samplers"}, {"host", "safree"}),  # comfy.samplers: KSampler's own lists
+    "nodes": ({"torch", "comfy_api"}, {"host", "safree"}),
+}
+# What ComfyUI does not load: the standard library, these packages and, by name, these folders.
+TOOLS = {
+    "headless": (set(), set()),
+    "dev": ({"torch", "numpy", "PIL", "comfy", "nodes", "utils", "playwright"}, {"headless"}),
+    "bench": (
+        {"torch", "numpy", "PIL", "comfy", "safetensors", "matplotlib", "tqdm", "psutil", "nudenet", "folder_paths"},
+        {"headless", "dev"},
+    ),
 }
 FORBIDDEN_MODULES = {
     *("pickle", "marshal", "shelve", "dill", "joblib", "yaml"),  # data that runs code
@@ -44,21 +56,40 @@ def within(name: str, allowed: set[str]) -> bool:
     return any(name == one or name.startswith(one + ".") for one in allowed)
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_a_layer_imports_only_what_it_may(layer):
-    outside, below = LAYERS[layer]
-    wrong = []
-    for path in sources(layer):
+def crossed(folder: str) -> set[tuple[str, str]]:
+    """(module, where from) of all that files of `folder` import from outside it and the standard library."""
+    found = set()
+    for path in sources(folder):
         up = len(path.relative_to(ROOT).parts)  # this many dots lead to the root of the pack
         for level, name, line in imports(path):
-            if level == 0:
-                allowed = name.split(".")[0] in sys.stdlib_module_names or within(name, outside)
-            else:
-                allowed = level < up or (level == up and name.split(".")[0] in below)
-            if not allowed:
-                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {'.' * level}{name}")
-    assert sources(layer)
+            if level >= up or (level == 0 and not within(name, {*sys.stdlib_module_names, folder})):
+                found.add(("." * max(0, level - up + 1) + name, f"{path.relative_to(ROOT)}:{line}"))
+    return found
+
+
+@pytest.mark.parametrize("folder", [*LAYERS, *TOOLS])
+def test_a_folder_imports_only_what_it_may(folder):
+    assert sources(folder)
+    if folder in LAYERS:
+        packages, below = LAYERS[folder]
+        wrong = {(n, at) for n, at in crossed(folder) if not within(n, packages | {f".{name}" for name in below})}
+    else:
+        packages, below = TOOLS[folder]
+        wrong = {(n, at) for n, at in crossed(folder) if not within(n, packages | below)}
     assert not wrong
+
+
+def test_imports_go_one_way():
+    """Prints the picture: a line for each folder, those that import nothing first. A cycle raises CycleError."""
+    picture = {}
+    for folder in (*LAYERS, *TOOLS):
+        heads = {name.lstrip(".").split(".")[0] for name, _ in crossed(folder) if folder in TOOLS or name[0] == "."}
+        picture[folder] = heads & {*LAYERS, *TOOLS} - {"nodes"}  # `import nodes` is ComfyUI's
+    for folder in graphlib.TopologicalSorter(picture).static_order():
+        print(f"{folder:9}{' '.join(sorted(picture[folder])) or '-'}")
+    assert picture["nodes"] == {"host", "safree"}
+    assert picture["headless"] == picture["safree"] == set()
+    assert picture["bench"] == {"dev", "headless"}
 
 
 @pytest.mark.fault(
@@ -80,7 +111,7 @@ def test_the_pack_runs_no_code_from_data_and_opens_no_connection(path):
 
 def test_safree_needs_no_comfyui():
     """These tests import it from the source tree, and none of them has loaded ComfyUI for it."""
-    code = "import sys; sys.path.append('.'); from safree import *; from safree import subspace, detection, fourier, "
-    code += "projection, validation; print(sorted(m for m in sys.modules if m.split('.')[0] in ('comfy', 'nodes')))"
+    code = f"import sys; sys.path.append('.'); from safree import {', '.join(p.stem for p in sources('safree')[1:])}; "
+    code += "print(sorted(m for m in sys.modules if m.split('.')[0] in ('comfy', 'nodes')))"
     done = subprocess.run([sys.executable, "-P", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

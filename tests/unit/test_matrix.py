@@ -1,11 +1,12 @@
-"""scripts/matrix.py: what its command line asks for, how a revision is taken out of a clone, and its table."""
+"""dev/matrix.py: what its command line asks for, how a revision is taken out of a clone, and its table."""
 
 from __future__ import annotations
 
 import subprocess
 
-import matrix
 import pytest
+
+from dev import matrix
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
-"""scripts/setup_host.py: which packages a given ComfyUI checkout needs."""
+"""dev/setup_host.py: which packages a given ComfyUI checkout needs."""
 
 from __future__ import annotations
 
 import pytest
-import setup_host
+
+from dev import setup_host
 
 
 @pytest.fixture

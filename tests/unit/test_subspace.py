@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safree import SafreeError
-from safree.subspace import ConceptSubspace, EncoderSubspace, project, reject, span
+from safree.linear_algebra import project, reject, span
+from safree.subspace import ConceptSubspace, EncoderSubspace
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(2, 40), st.integers(0, 2**31))
 FAST = settings(max_examples=40, deadline=None)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from safree import SafreeError
-from safree.subspace import FORMAT, ConceptSubspace, EncoderSubspace, load, save, span
+from safree.linear_algebra import span
+from safree.storage import FORMAT, load, save
+from safree.subspace import ConceptSubspace, EncoderSubspace
 
 FAST = settings(max_examples=30, deadline=None)
 # What `str.isprintable` accepts: no controls, surrogates, unassigned code points, and no separator but the space.

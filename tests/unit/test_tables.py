@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fault_table
 import pytest
-import tables
+
+from dev.generate import fault_table, tables
 
 
 def fault(what: str, passed: bool, cases: int = 1) -> dict:

@@ -6,8 +6,9 @@ import copy
 import json
 
 import pytest
-from graphs import Run, guarded, node, unguarded
-from workflow_check import Policy, unguarded_samplers
+
+from dev.graphs import Run, guarded, node, unguarded
+from headless.check import Policy, unguarded_samplers
 
 RUN = Run("a cat and a pistol")
 

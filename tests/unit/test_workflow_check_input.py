@@ -7,10 +7,11 @@ import itertools
 import json
 
 import pytest
-from api_workflow import WorkflowError
-from check_workflow import main
-from graphs import Run, guarded
-from workflow_check import Policy, unguarded_samplers
+
+from dev.graphs import Run, guarded
+from headless.check import Policy, unguarded_samplers
+from headless.check_command import main
+from headless.workflow import WorkflowError
 
 RUN = Run("a cat and a pistol")
 JUNK = [

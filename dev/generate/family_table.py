@@ -1,7 +1,7 @@
 """The README's table of model families, from the cells that the tests of tests/host/test_families.py wrote.
 
-    python scripts/family_table.py             print it
-    python scripts/family_table.py --write     put it between the markers `<!-- families -->` in README.md
+    python -m dev.generate.family_table             print it
+    python -m dev.generate.family_table --write     put it between the markers `<!-- families -->` in README.md
 
 Run `pytest tests/host/test_families.py` first: each cell is there only if its test passed.
 """
@@ -12,8 +12,8 @@ import argparse
 import json
 import sys
 
-import setup_host
-import tables
+from .. import setup_host
+from . import tables
 
 RESULTS = setup_host.WORK / "family_table.json"
 README = setup_host.ROOT / "README.md"

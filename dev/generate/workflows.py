@@ -1,6 +1,6 @@
 """Write example_workflows/: each workflow for the editor, its API-format twin, and its thumbnail.
 
-    .comfy/venv/bin/python scripts/make_workflows.py
+    .comfy/venv/bin/python -m dev.generate.workflows
 
 Thumbnails come from the pack itself, run on the tiny checkpoint: the picture where the graph fits that model, the
 report's plot where it needs another one.
@@ -15,10 +15,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import setup_host
-from comfy_server import Server
 from PIL import Image
-from workflow_graph import Graph, Output
+
+from .. import setup_host
+from ..server import Server
+from .workflow_graph import Graph, Output
 
 FOLDER = setup_host.ROOT / "example_workflows"
 EXAMPLE_IMAGE = "example.png"  # ComfyUI brings it

@@ -1,7 +1,7 @@
 """SECURITY.md's table of faults tried, from what the tests marked `fault` wrote when they ran last.
 
-    python scripts/fault_table.py             print it
-    python scripts/fault_table.py --write     put it between the markers `<!-- faults -->` in SECURITY.md
+    python -m dev.generate.fault_table             print it
+    python -m dev.generate.fault_table --write     put it between the markers `<!-- faults -->` in SECURITY.md
 
 Run `make test` first: a fault is in the table only if every test of it passed.
 """
@@ -12,8 +12,8 @@ import argparse
 import json
 import sys
 
-import setup_host
-import tables
+from .. import setup_host
+from . import tables
 
 RESULTS = setup_host.WORK / "fault_table.json"
 SECURITY = setup_host.ROOT / "SECURITY.md"

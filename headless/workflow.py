@@ -88,10 +88,11 @@ def as_link(value) -> Link | None:
     return None
 
 
-def command_line(doc: str) -> argparse.ArgumentParser:
+def command_line(name: str, doc: str) -> argparse.ArgumentParser:
     """The parser of a command whose module has this docstring: its first line, the options, then the rest."""
     text, _, rest = doc.partition("\n")
-    return argparse.ArgumentParser(description=text, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter)
+    layout = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(f"python -m headless {name}", description=text, epilog=rest, formatter_class=layout)
 
 
 def read_json(path: str | Path):

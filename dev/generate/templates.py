@@ -1,10 +1,10 @@
 """Convert ComfyUI's own workflow templates to API format, by the editor itself in a headless browser, for the tests.
 
     pip download --no-deps comfyui-workflow-templates-json==0.1.123
-    .comfy/venv/bin/python scripts/convert_templates.py comfyui_workflow_templates_json-*.whl [NAME ...]
+    .comfy/venv/bin/python -m dev.generate.templates comfyui_workflow_templates_json-*.whl [NAME ...]
 
 Writes tests/assets/templates/NAME.json, for all names that are there if none is given. The editor
-flattens subgraphs and leaves out bypassed and muted nodes. PYTHONPATH as for make_core_nodes.py.
+flattens subgraphs and leaves out bypassed and muted nodes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import json
 import sys
 import zipfile
 
-import setup_host
-from comfy_server import Server
-from editor import open_editor
+from .. import setup_host
+from ..editor import open_editor
+from ..server import Server
 
 FOLDER = setup_host.ROOT / "tests" / "assets" / "templates"
 

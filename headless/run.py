@@ -1,6 +1,6 @@
 """Run an API-format workflow on a ComfyUI server; fetch its pictures and SAFREE's reports. Standard library alone.
 
-    python scripts/run_workflow.py workflow.json out --set 6.text="a cat" --seed 7
+    python -m headless run workflow.json out --set 6.text="a cat" --seed 7
 
 The workflow must be in API format: in the editor, Workflow > Export (API). What the workflow saves (pictures, videos,
 sound) goes into the output folder under the name that the server gave it, and the report of each SAFREE node as JSON;
@@ -22,8 +22,8 @@ import re
 import sys
 from pathlib import Path
 
-from api_workflow import Workflow, WorkflowError, command_line, read
-from comfy_client import SILENCE, Client, PromptFailed, PromptInterrupted, PromptRejected, Result, address
+from .client import SILENCE, Client, PromptFailed, PromptInterrupted, PromptRejected, Result, address
+from .workflow import Workflow, WorkflowError, command_line, read
 
 SEEDS = ("seed", "noise_seed")
 REPORTING = {"SafreeConditioning": 1, "SafreeFilterConditioning": 1, "SelfValidatingSampler": 1}  # slot of the report
@@ -160,12 +160,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def fail(code: int, text: str) -> int:
-    print(f"run_workflow: {text}", file=sys.stderr)
+    print(f"run: {text}", file=sys.stderr)
     return code
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = command_line(__doc__)
+    parser = command_line("run", __doc__)
     parser.add_argument("workflow", type=Path, help="file in API format")
     parser.add_argument("folder", type=Path, help="where pictures and reports go")
     parser.add_argument("--server", default="127.0.0.1:8188", metavar="HOST:PORT", help="default %(default)s")
@@ -195,7 +195,3 @@ def main(argv: list[str] | None = None) -> int:
         return fail(2, str(error))
     except OSError as error:
         return fail(3, f"no connection to a ComfyUI server at {args.server}: {error}.")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

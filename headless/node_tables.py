@@ -1,7 +1,7 @@
-"""What the nodes of ComfyUI itself do with CONDITIONING: the knowledge behind check_workflow.py and guard_workflow.py.
+"""What the nodes of ComfyUI itself do with CONDITIONING: the knowledge behind check.py and guard.py.
 
 core_nodes.json beside this file names the nodes of ComfyUI that neither sample nor touch CONDITIONING;
-make_core_nodes.py writes it. A node that is in none of these tables counts as unknown, which means refused.
+dev/generate/core_nodes.py writes it. A node that is in none of these tables counts as unknown, which means refused.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ WORDLESS = frozenset(
 # Nodes that read CONDITIONING and draw nothing of it: they find things in a picture, or say how long a video should be.
 READERS = frozenset({"LTXVDurationPredictor", "SAM3_Detect", "SAM3_VideoTrack"})
 
-# Encoders that guard_workflow.py replaces, where their texts allow it.
+# Encoders that guard.py replaces, where their texts allow it.
 GUARDABLE = frozenset({"CLIPTextEncode", "CLIPTextEncodeFlux", "CLIPTextEncodeLumina2", "CLIPTextEncodeSD3"})
 
 # Encoders that SafreeFilterConditioning can follow, steering by the subspaces alone.

@@ -1,6 +1,6 @@
 """Write the guarded twin of an API-format workflow: its prompts go through SAFREE. Standard library alone.
 
-    python scripts/guard_workflow.py workflow.json guarded.json --concept-set nudity --concept-set violence
+    python -m headless guard workflow.json guarded.json --concept-set nudity --concept-set violence
 
 Every text encoder whose conditioning reaches the positive input of a sampler or guider becomes SafreeConditioning, with
 one chain of ConceptSubspaces for each CLIP. Samplers stay as they are. Exit code: 0 when every sampler is guarded; 1,
@@ -29,9 +29,9 @@ import json
 import sys
 from pathlib import Path
 
-from api_workflow import Link, Workflow, WorkflowError, command_line, read, write
-from check_workflow import add_policy, object_info
-from conditioning_nodes import (
+from .check import FILTER, GUARD, INERT, Policy, Problem, inputs_to_guard, unguarded_samplers, why_refused
+from .check_command import add_policy, object_info
+from .node_tables import (
     CARRIERS,
     FILTERABLE,
     GUARDABLE,
@@ -40,7 +40,7 @@ from conditioning_nodes import (
     SAMPLERS,
     UNSUPPORTED_CLIPS,
 )
-from workflow_check import FILTER, GUARD, INERT, Policy, Problem, inputs_to_guard, unguarded_samplers, why_refused
+from .workflow import Link, Workflow, WorkflowError, command_line, read, write
 
 SETTINGS = {"mode": "adaptive", "strength": 1.0, "threshold": 0.0, "self_validation": "auto"}
 
@@ -205,7 +205,7 @@ def _one_text(kind: str, inputs: dict):
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = command_line(__doc__)
+    parser = command_line("guard", __doc__)
     parser.add_argument("workflow", type=Path, help="file in API format")
     parser.add_argument("output", type=Path, help="file for the guarded twin")
     parser.add_argument("--concept-set", action="append", metavar="NAME", help="a shipped set (default nudity); repeat")
@@ -227,14 +227,10 @@ def main(argv: list[str] | None = None) -> int:
         twin, report = guard(read(args.workflow), policy, object_info(args), args.self_validation)
         print(json.dumps(dataclasses.asdict(report), indent=1) if args.json else report)
         if report.unguarded and not args.partial:
-            print("guard_workflow: nothing written; see UNGUARDED, or pass --partial.", file=sys.stderr)
+            print("guard: nothing written; see UNGUARDED, or pass --partial.", file=sys.stderr)
             return 1
         write(twin, args.output, args.overwrite)
     except WorkflowError as error:
-        print(f"guard_workflow: {error}", file=sys.stderr)
+        print(f"guard: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

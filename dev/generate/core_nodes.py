@@ -1,6 +1,6 @@
-"""Write core_nodes.json: the nodes of ComfyUI that do not touch CONDITIONING.
+"""Write headless/core_nodes.json: the nodes of ComfyUI that do not touch CONDITIONING.
 
-    .comfy/venv/bin/python scripts/make_core_nodes.py
+    .comfy/venv/bin/python -m dev.generate.core_nodes
 
 Nodes that this ComfyUI does not have stay in the file: run it once with each version (COMFYUI_PATH, COMFYUI_PYTHON).
 """
@@ -8,11 +8,11 @@ Nodes that this ComfyUI does not have stay in the file: run it once with each ve
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-import setup_host
-from comfy_server import Server
-from workflow_check import is_core, types
+from headless.check import is_core, types
+
+from .. import setup_host
+from ..server import Server
 
 
 def harmless(object_info: dict) -> list[str]:
@@ -29,7 +29,7 @@ def merged(known: list[str], object_info: dict) -> list[str]:
 def main() -> None:
     with Server(setup_host.ROOT / "output" / "core_nodes") as server, server.client() as client:
         info = json.loads(client.get("/object_info"))
-    path = Path(__file__).with_name("core_nodes.json")
+    path = setup_host.ROOT / "headless" / "core_nodes.json"
     names = merged(json.loads(path.read_text("utf-8")), info)
     path.write_text(json.dumps(names, indent=0) + "\n", encoding="utf-8")
 

@@ -1,9 +1,9 @@
 """Say whether every sampler of an API-format workflow is guarded by SAFREE. Standard library alone.
 
-    python scripts/check_workflow.py workflow.json --concept-set nudity --server 127.0.0.1:8188
+    python -m headless check workflow.json --concept-set nudity --server 127.0.0.1:8188
 
 The exit code is 0 when all samplers are guarded, 1 when one is not or a node is unknown, 2 when the file is no workflow
-in API format. In a server of your own, call workflow_check.unguarded_samplers on the body of each POST /prompt.
+in API format. In a server of your own, call headless.check.unguarded_samplers on the body of each POST /prompt.
 
 Checked: each input that a sampler or guider draws its picture from is followed back, through nodes that are known to
 pass conditioning on, to where the text was encoded. That must be SafreeConditioning in mode adaptive, with automatic
@@ -25,13 +25,13 @@ import json
 import sys
 import urllib.request
 
-from api_workflow import WorkflowError, command_line, read, read_json
-from comfy_client import address
-from workflow_check import Policy, unguarded_samplers
+from .check import Policy, unguarded_samplers
+from .client import address
+from .workflow import WorkflowError, command_line, read, read_json
 
 
 def add_policy(parser: argparse.ArgumentParser) -> None:
-    """The options that check_workflow.py and guard_workflow.py share."""
+    """The options that the commands check and guard share."""
     parser.add_argument("--allow", action="append", default=[], metavar="NAME", help="class of a harmless custom node")
     parser.add_argument("--negatives", action="store_true", help="negative prompts must be guarded too")
     parser.add_argument(
@@ -56,7 +56,7 @@ def object_info(args: argparse.Namespace) -> dict:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = command_line(__doc__)
+    parser = command_line("check", __doc__)
     parser.add_argument("workflow", help="file in API format")
     parser.add_argument("--concept-set", action="append", default=[], metavar="NAME", help="must be guarded against")
     parser.add_argument("--min-strength", type=float, default=1.0, help="least strength that counts (default 1)")
@@ -75,14 +75,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         problems = unguarded_samplers(read(args.workflow).nodes, object_info(args), policy)
     except WorkflowError as error:
-        print(f"check_workflow: {error}", file=sys.stderr)
+        print(f"check: {error}", file=sys.stderr)
         return 2
     if args.json:
         print(json.dumps([vars(problem) for problem in problems], indent=1))
     else:
         print("\n".join(map(str, problems)) or "Every sampler is guarded.")
     return 1 if problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,19 +1,19 @@
 """Whether every sampler of a workflow is guarded: a pure function for servers that take workflows from strangers.
 
-    from workflow_check import Policy, unguarded_samplers
+    from headless.check import Policy, unguarded_samplers
     if problems := unguarded_samplers(body["prompt"], object_info, Policy(concept_sets=("nudity",))):
         refuse("; ".join(map(str, problems)))
 
 It follows the data: back from each sampler's positive input, through nodes known to pass CONDITIONING on, to where the
-prompt was encoded. What it does not know it refuses. Standard library alone. check_workflow.py is the command.
+prompt was encoded. What it does not know it refuses. Standard library alone. check_command.py is the command.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from api_workflow import Link, Workflow
-from conditioning_nodes import CARRIERS, GUARDABLE, HARMLESS, MODEL_SCALES, READERS, REFUSED, SAMPLERS, WORDLESS
+from .node_tables import CARRIERS, GUARDABLE, HARMLESS, MODEL_SCALES, READERS, REFUSED, SAMPLERS, WORDLESS
+from .workflow import Link, Workflow
 
 GUARD, FILTER = "SafreeConditioning", "SafreeFilterConditioning"
 OURS = {

@@ -1,4 +1,4 @@
-"""Lets a CUDA torchvision be imported beside a CPU torch; scripts/setup_host.py puts it into the environment.
+"""Lets a CUDA torchvision be imported beside a CPU torch; dev/setup_host.py puts it into the environment.
 
 Where the index serves such a pair, the import fails on two missing operators. Declaring them just before the first
 import is enough: ComfyUI never calls them. Run by a .pth file, because Debian's Python has a sitecustomize of its own.

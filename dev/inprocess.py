@@ -9,7 +9,7 @@ import importlib.util
 import sys
 from types import ModuleType
 
-import setup_host
+from . import setup_host
 
 PACK = "comfyui_safree"
 

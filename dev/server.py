@@ -1,7 +1,4 @@
-"""The real ComfyUI server in a child process, for as long as a `with` block lasts.
-
-(Not called server.py: ComfyUI's own `server` module would hide behind it in tests that import both.)
-"""
+"""The real ComfyUI server in a child process, for as long as a `with` block lasts."""
 
 from __future__ import annotations
 
@@ -16,8 +13,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import setup_host
-from comfy_client import Client
+from headless.client import Client
+
+from . import setup_host
 
 START_LIMIT = 180.0  # seconds; 4 on a quick machine, but a first start compiles every module
 END_LIMIT = 10.0

@@ -1,13 +1,13 @@
 """Run the guard's tests with other versions of Python, torch, transformers and ComfyUI, each in its own environment.
 
-    python scripts/matrix.py                    every combination (about 2 GB and a few minutes each)
-    python scripts/matrix.py "transformers 4"   only these
-    python scripts/matrix.py --clone ~/ComfyUI v0.3.64 v0.33.0
+    python -m dev.matrix                    every combination (about 2 GB and a few minutes each)
+    python -m dev.matrix "transformers 4"   only these
+    python -m dev.matrix --clone ~/ComfyUI v0.3.64 v0.33.0
                                                 revisions of a git clone of ComfyUI (with a work tree or bare);
                                                 --python FILE: in an environment that can run them
-    python scripts/matrix.py --write            put the results so far between the markers in README.md
+    python -m dev.matrix --write            put the results so far between the markers in README.md
 
-Each combination is a copy of the repository in `.comfy/matrix/`, set up by its own scripts/setup_host.py and deleted
+Each combination is a copy of the repository in `.comfy/matrix/`, set up by its own dev/setup_host.py and deleted
 afterwards. Results are kept in `.comfy/matrix.json`. Standard library only.
 """
 
@@ -24,8 +24,8 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import setup_host
-import tables
+from . import setup_host
+from .generate import tables
 
 FOLDER = setup_host.WORK / "matrix"
 RESULTS = setup_host.WORK / "matrix.json"
@@ -96,8 +96,6 @@ COMBINATIONS = {
     "Python 3.13": Combination("python3.13"),
 }
 COLUMNS = ("ComfyUI", "torch", "Python", "transformers", "tests of guard, samplers, re-attention and API")
-# As `python -P -m pytest`, which Python 3.10 does not know: without our folder `nodes` in front of ComfyUI's module.
-PYTEST = "import sys; sys.path.pop(0); import pytest; sys.exit(pytest.console_main())"
 VERSIONS = """
 import json, platform, sys, torch, transformers
 sys.path.insert(0, sys.argv[1])
@@ -147,14 +145,14 @@ def run(name: str, combination: Combination) -> dict:
             environment["COMFYUI_PATH"] = str(host)
         if combination.python:
             environment |= {"COMFYUI_PYTHON": str(combination.python), "PYTHONPATH": str(work / "tools")}
-        if subprocess.run([python, "scripts/setup_host.py", "--tools"], cwd=place, env=environment).returncode:
+        if subprocess.run([python, "-m", "dev.setup_host", "--tools"], cwd=place, env=environment).returncode:
             return {"result": "not run: it could not be set up"}
         own = str(combination.python or work / "venv" / "bin" / "python")
         asked = subprocess.run([own, "-c", VERSIONS, str(host)], capture_output=True, text=True, check=True)
         versions = dict(zip(("comfyui", "torch", "python", "transformers"), json.loads(asked.stdout), strict=True))
         outcome = work / "tests.xml"
         tests = [f"{path}::{name}" for path, names in TESTS.items() for name in names]
-        subprocess.run([own, "-c", PYTEST, "-q", f"--junitxml={outcome}", *tests], cwd=place, env=environment)
+        subprocess.run([own, "-m", "pytest", "-q", f"--junitxml={outcome}", *tests], cwd=place, env=environment)
         return {**versions, "result": result(outcome)}
     finally:
         shutil.rmtree(place, ignore_errors=True)

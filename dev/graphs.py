@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-import setup_host
+from . import setup_host
 
 
 @dataclasses.dataclass(frozen=True)

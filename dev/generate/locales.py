@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 
-import inprocess
-import setup_host
+from .. import inprocess, setup_host
 
 
 def definitions() -> dict:

@@ -11,7 +11,7 @@ Environment variables:
     SAFREE_TORCH, SAFREE_TORCHVISION
                     the requirements to install when the default pair does not suit the machine
     SAFREE_TRANSFORMERS, SAFREE_HOST
-                    likewise, for scripts/matrix.py; the host is a wheel with a ComfyUI inside
+                    likewise, for dev/matrix.py; the host is a wheel with a ComfyUI inside
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ MINIMUM_VERSION = (0, 3, 64)  # of ComfyUI
 MINIMUM_FREE_GB = 4
 HEARTBEAT = 15.0  # seconds between two signs of life of a long command
 
-TORCHVISION_FIX = ROOT / "scripts" / "declare_torchvision_ops.py"
+TORCHVISION_FIX = ROOT / "dev" / "declare_torchvision_ops.py"
 
 
 class SetupError(RuntimeError):

@@ -15,16 +15,16 @@ import time
 from pathlib import Path
 
 import numpy as np
-import setup_host
 import torch
-from comfy_client import Client, PromptFailed, PromptRejected
-from comfy_server import Server, ServerError
-from graphs import Run, guarded, unguarded
 from PIL import Image
-from side_by_side import Column, draw
 
-sys.path.append(str(setup_host.ROOT))
-from bench.detector import Detector
+from dev import setup_host
+from dev.graphs import Run, guarded, unguarded
+from dev.server import Server, ServerError
+from headless.client import Client, PromptFailed, PromptRejected
+
+from .detector import Detector
+from .side_by_side import Column, draw
 
 OUTPUT = setup_host.ROOT / "output" / "demo"
 CONCEPT_SET = "weapons"

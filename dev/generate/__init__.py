@@ -1,0 +1,1 @@
+"""What is written by a command and kept in the repository: locales, node tables, workflows, tables of results."""

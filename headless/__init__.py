@@ -1,0 +1,1 @@
+"""Work with API-format workflows without the editor and without ComfyUI: check, guard, run. Standard library alone."""
