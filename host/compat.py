@@ -34,3 +34,26 @@ def on_its_device(clip) -> Iterator[None]:
     # Since 0.23.0 a clip may be loaded to another GPU than the current one.
     with getattr(comfy.model_management, "cuda_device_context", contextlib.nullcontext)(device):
         yield
+
+
+def run_wrapper_last(model_options: dict, key: str, kind: str) -> None:
+    """Let the wrapper `key` run inside all others of its kind; `model_options` are a run's own copy."""
+    group = model_options.get("transformer_options", {}).get("wrappers", {}).get(kind, {})
+    if key in group:
+        group[key] = group.pop(key)
+
+
+def compiled_from(module):
+    """The module that torch.compile made `module` of; `module` itself where it is not compiled."""
+    return getattr(module, "_orig_mod", module)
+
+
+@contextlib.contextmanager
+def uncompiled(model) -> Iterator[None]:
+    """Inside, ComfyUI's `model` runs its diffusion model as it was before TorchCompileModel."""
+    compiled = model.diffusion_model
+    model.diffusion_model = compiled_from(compiled)
+    try:
+        yield
+    finally:
+        model.diffusion_model = compiled

@@ -13,6 +13,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ..safree import SafreeError, check_share
 from ..safree.fourier import re_attend
+from . import compat
 from .conditioning import KEY, Mark, role
 
 WRAPPER = "safree_reattention"
@@ -49,6 +50,10 @@ class _Run:
     branch_of: dict  # uuid of a filtered cond -> 'positive', 'negative', ...
     applied: bool = False
 
+    def filtered(self, chunks) -> list[int]:
+        """Which of the conds named `chunks`, by their place in a batch, are filtered prompts'."""
+        return [i for i, key in enumerate(chunks) if key in self.reference_of]
+
     def reference(self, filtered: uuid.UUID) -> dict:
         wanted = self.reference_of[filtered]
         return next(cond for cond in self.guider.conds[REFERENCES] if cond["uuid"] == wanted)
@@ -61,7 +66,7 @@ def patch(model, settings: Settings):
     """
     if model is None:
         raise SafreeError("no MODEL is connected. Load one with a checkpoint or diffusion model loader.")
-    unet = model.get_model_object("diffusion_model")
+    unet = compat.compiled_from(model.get_model_object("diffusion_model"))
     if not isinstance(unet, UNetModel):
         raise SafreeError(
             f"re-attention works on the skip features of a UNet (SD1.x, SD2.x, SDXL); this model is a "
@@ -74,6 +79,7 @@ def patch(model, settings: Settings):
     def outer_sample(executor, *args, **kwargs):
         guider = executor.class_obj
         run = _add_references(guider)
+        compat.run_wrapper_last(guider.model_options, WRAPPER, wrappers.APPLY_MODEL)
         try:
             result = executor(*args, **kwargs)
         finally:
@@ -86,13 +92,22 @@ def patch(model, settings: Settings):
         _tell_copies_apart(guider)
         return executor(guider, *args, **kwargs)
 
+    def apply_model(executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
+        # Decided here: inside a compiled model nothing may hang on the options, which its guards may leave out.
+        options = dict(transformer_options or {})
+        run = options.pop(WRAPPER, None)
+        if run is None or not run.filtered(options.get("uuids", ())):
+            return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+        with compat.uncompiled(executor.class_obj):
+            return executor(x, t, c_concat, c_crossattn, control, {**options, WRAPPER: run}, **kwargs)
+
     def diffusion_model(executor, x, timesteps, context, y, control, transformer_options, **kwargs):
         run = transformer_options.get(WRAPPER)
-        chunks = transformer_options.get("uuids", [])
-        filtered = [i for i, key in enumerate(chunks) if run is not None and key in run.reference_of]
-        if not filtered:
+        if run is None:
             return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
         run.applied = True
+        chunks = transformer_options["uuids"]
+        filtered = run.filtered(chunks)
         rows = _rows(filtered, len(x) // len(chunks))
         stages = _Stages(executor.class_obj, settings)
         references = [run.reference(chunks[i]) for i in filtered]
@@ -105,6 +120,7 @@ def patch(model, settings: Settings):
     wrappers = comfy.patcher_extension.WrappersMP
     patched.add_wrapper_with_key(wrappers.OUTER_SAMPLE, WRAPPER, outer_sample)
     patched.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, WRAPPER, sampler_sample)
+    patched.add_wrapper_with_key(wrappers.APPLY_MODEL, WRAPPER, apply_model)
     patched.add_wrapper_with_key(wrappers.DIFFUSION_MODEL, WRAPPER, diffusion_model)
     return patched
 
@@ -121,6 +137,8 @@ def _add_references(guider) -> _Run | None:
             continue
         tensor, pooled = cond[KEY].original
         reference = {**cond, "cross_attn": tensor, "uuid": uuid.uuid4(), KEY: Mark("reference")}
+        # or the host takes the name of REFERENCES for it, and the SDXL refiner's aesthetic score from that
+        reference.setdefault("prompt_type", branch)
         if pooled is not None:
             reference["pooled_output"] = pooled
         reference_of[cond["uuid"]], branch_of[cond["uuid"]] = reference["uuid"], branch

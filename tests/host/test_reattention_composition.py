@@ -73,6 +73,18 @@ def compiled(model):
     return patched
 
 
+def guarded_by_no_option(model):
+    """As newer versions of TorchCompileModel do it: a compiled model is used again whatever its options say."""
+    from comfy_api.torch_helpers import set_torch_compile_wrapper
+
+    def without_options(guards):
+        return ["transformer_options" not in guard.name for guard in guards]
+
+    patched = model.clone()
+    set_torch_compile_wrapper(patched, backend="eager", options={"guard_filter_fn": without_options})
+    return patched
+
+
 @pytest.mark.parametrize("ours_first", [True, False])
 @pytest.mark.parametrize("other", [perturbed_attention, hypertile, image_prompt, cached_every_other_call, compiled])
 def test_result_equals_a_full_third_branch_whichever_node_comes_first(
@@ -84,6 +96,31 @@ def test_result_equals_a_full_third_branch_whichever_node_comes_first(
     wanted = run(other(third) if ours_first else with_third_branch(third, pistol[0][0]), cat, steps=steps)
     torch.testing.assert_close(ours, wanted, atol=1e-3, rtol=1e-4)
     assert (ours - run(other(model), cat, steps=steps)).abs().max() > 0.02
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+@pytest.mark.parametrize("benign_first", [True, False])
+def test_a_compiled_model_is_re_attended_in_filtered_runs_alone_in_either_order(
+    run, patch, model, guarded, cat, benign_first, ours_first
+):
+    patched = guarded_by_no_option(patch(model)) if ours_first else patch(guarded_by_no_option(model))
+    prompts = [cat, guarded, cat] if benign_first else [guarded, cat, guarded]
+    for prompt in prompts:
+        torch.testing.assert_close(run(patched, prompt), run(patch(model), prompt), atol=1e-3, rtol=1e-4)
+    assert (run(patch(model), guarded) - run(patch(model), cat)).abs().max() > 0.02
+
+
+def test_the_reference_of_a_refiner_has_the_aesthetic_score_of_its_branch(patch, model, guarded, cat):
+    """SDXL's refiner scores a negative prompt 2.5 and others 6, by the name of the branch."""
+    trace = Trace()
+    from comfy.samplers import CFGGuider, ksampler
+
+    guider = CFGGuider(patch(trace.attach(model)))
+    guider.set_conds(cat, guarded)
+    guider.set_cfg(4.0)
+    noise = torch.zeros(1, 4, 4, 4)
+    guider.sample(noise, noise, ksampler("euler"), torch.tensor([1.0, 0.0]))
+    assert [cond["prompt_type"] for cond in trace.conds["safree_reference"]] == ["negative"]
 
 
 def test_a_lora_hook_of_the_prompt_applies_to_the_reference_too(run, patch, model, guarded, cat, pistol):
