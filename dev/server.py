@@ -35,7 +35,7 @@ class Server:
     def __init__(self, folder: Path, *flags: str):
         self.folder, self.flags = folder.resolve(), flags
         self.log = self.folder / "server.log"
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self._process: subprocess.Popen | None = None
 
     def __enter__(self) -> Server:
@@ -108,7 +108,7 @@ class Server:
         raise ServerError(f"ComfyUI did not answer within {START_LIMIT:.0f} s. Its log:\n{self.log_tail()}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -10,12 +10,16 @@ prompt was encoded. What it does not know it refuses. Standard library alone. ch
 
 from __future__ import annotations
 
-import dataclasses
+import json
 
+from .guards import FILTER, GUARD, at_least, faults_of_guard
 from .node_tables import CARRIERS, GUARDABLE, HARMLESS, MODEL_SCALES, READERS, REFUSED, SAMPLERS, WORDLESS
-from .workflow import Link, Workflow
+from .policy import Policy, Problem
+from .quality_words import only_quality_words
+from .workflow import Link, Workflow, WorkflowError
 
-GUARD, FILTER = "SafreeConditioning", "SafreeFilterConditioning"
+MAX_BYTES = 8 * 2**20  # of a POST /prompt; the editor sends a workflow twice, in both formats
+MAX_NODES = 20_000
 OURS = {
     GUARD,
     FILTER,
@@ -27,51 +31,42 @@ OURS = {
     "SafetyReportPlot",
 }
 INERT = HARMLESS | OURS | WORDLESS | READERS  # no word gets past the guard by them
-PHRASES_ONLY = "(phrases only)"  # of ConceptSubspace
-
-
-@dataclasses.dataclass(frozen=True)
-class Policy:
-    """What counts as guarded.
-
-    concept_sets: each of them must guard, built with the prompt's own CLIP and without phrases that a stranger added or
-        exempted; empty: any concept
-    strength: the least strength of SafreeConditioning and of a subspace
-    negatives: negative prompts must be guarded too, not only where the guidance scale makes them the prompt
-    filters: SafreeFilterConditioning counts, though it is weaker
-    any_mode: SafreeConditioning counts with any mode, threshold, self-validation and number of filtered steps
-    allowed: node classes that neither sample nor make conditioning; what passes through them keeps its state
-    """
-
-    concept_sets: tuple[str, ...] = ()
-    strength: float = 1.0
-    negatives: bool = False
-    filters: bool = False
-    any_mode: bool = False
-    allowed: frozenset[str] = frozenset()
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """A sampler, guider or unknown node whose input (if one is to blame) is not guarded, and why."""
-
-    node: str
-    class_type: str
-    input: str
-    reasons: tuple[str, ...]
-
-    def __str__(self) -> str:
-        where = f"{self.class_type} (node {self.node})" + (f", {self.input}" if self.input else "")
-        return f"{where}: {'; '.join(self.reasons)}"
 
 
 def unguarded_samplers(workflow: dict, object_info: dict | None = None, policy: Policy | None = None) -> list[Problem]:
     """The samplers of an API-format `workflow` that unguarded conditioning can reach; empty when all is guarded.
 
     object_info: the server's answer to GET /object_info; with it, ComfyUI's own nodes of any version are recognised
-    Raises WorkflowError when `workflow` is not in API format.
+    Raises WorkflowError when `workflow` is not in API format, or has more than MAX_NODES nodes.
     """
-    return _Check(Workflow(workflow), object_info or {}, policy or Policy()).problems()
+    flow = Workflow(workflow)
+    if len(flow.nodes) > MAX_NODES:
+        raise WorkflowError(f"the workflow has {len(flow.nodes):,} nodes; the check takes at most {MAX_NODES:,}.")
+    return _Check(flow, object_info or {}, policy or Policy()).problems()
+
+
+def parse_request(body: bytes) -> dict:
+    """The JSON object of a POST /prompt, whose 'prompt' should be a workflow in API format.
+
+    Raises WorkflowError when it is larger than MAX_BYTES, is no such JSON, or has a key twice in one object: another
+    reader might take the other one.
+    """
+    if len(body) > MAX_BYTES:
+        raise WorkflowError(f"the request has {len(body):,} bytes; the check takes at most {MAX_BYTES:,}.")
+    try:
+        request = json.loads(body, object_pairs_hook=_without_doubles)
+    except (ValueError, RecursionError) as error:
+        raise WorkflowError(f"the request is not JSON ({error}).") from error
+    if not isinstance(request, dict) or not isinstance(request.get("prompt"), dict):
+        raise WorkflowError("the request has no 'prompt' with a workflow in API format.")
+    return request
+
+
+def _without_doubles(pairs: list[tuple[str, object]]) -> dict:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
 
 
 def inputs_to_guard(workflow: Workflow, node: str, policy: Policy) -> tuple[str, ...]:
@@ -79,7 +74,7 @@ def inputs_to_guard(workflow: Workflow, node: str, policy: Policy) -> tuple[str,
     sampler = SAMPLERS[workflow.kind(node)]
     scales = [_number(workflow, node, name) for name in sampler.scales]
     scales += [_number(workflow, n, MODEL_SCALES[k]) for n, k in _model_chain(workflow, node) if k in MODEL_SCALES]
-    repels = all(_at_least(scale, 1.0) for scale in scales)
+    repels = all(at_least(scale, 1.0) for scale in scales)
     return sampler.positive + (sampler.negative if policy.negatives or not repels else ())
 
 
@@ -122,12 +117,24 @@ class _Check:
         kind = self.flow.kind(node)
         if kind in SAMPLERS:
             for name in inputs_to_guard(self.flow, node, self.policy):
+                if name in SAMPLERS[kind].negative and self._harmless_negative(node, name):
+                    continue
                 if reasons := self._top(node, name):
                     yield Problem(node, kind, name, reasons)
             if reasons := self._switched_off(node):
                 yield Problem(node, kind, "", reasons)
         elif reason := why_refused(kind, self.info, self.policy):
             yield Problem(node, kind, "", (reason,))
+
+    def _harmless_negative(self, node: str, name: str) -> bool:
+        """Whether a negative is zero, or a list of faults of a picture."""
+        source, slot = self.flow.link(node, name) or ("", 0)
+        if source not in self.flow or slot != 0:
+            return False
+        if self.flow.kind(source) == "ConditioningZeroOut":
+            source = (self.flow.link(source, "conditioning") or ("",))[0]
+            return source in self.flow and self.flow.kind(source) in GUARDABLE
+        return self.flow.kind(source) == "CLIPTextEncode" and only_quality_words(self.flow.inputs(source).get("text"))
 
     def _top(self, node: str, name: str) -> tuple[str, ...]:
         try:
@@ -175,12 +182,8 @@ class _Check:
             )
         if kind in WORDLESS:
             return ()
-        if kind == GUARD and slot == 0:
-            return self._guard(node)
-        if kind == FILTER and slot == 0:
-            if self.policy.filters:
-                return self._subspaces(node) + self._weak(node)
-            return (f"{label} is weaker than {GUARD}, and this policy does not accept it",)
+        if kind in (GUARD, FILTER) and slot == 0:
+            return faults_of_guard(self.flow, node, self.policy)
         if kind in GUARDABLE:
             return (f"{label} encodes its text without the guard",)
         return (f"{label} {REFUSED.get(kind, 'is unknown to this check')}",)
@@ -194,74 +197,6 @@ class _Check:
         if 0 <= slot < len(outputs):
             return outputs[slot] == "CONDITIONING"
         return kind not in HARMLESS and (kind not in CARRIERS or slot < len(CARRIERS[kind]))
-
-    def _guard(self, node: str) -> tuple[str, ...]:
-        """Why a SafreeConditioning does not guard."""
-        faults = list(self._subspaces(node) + self._weak(node))
-        if not self.policy.any_mode:
-            inputs, label = self.flow.inputs(node), self.flow.label(node)
-            if inputs.get("mode") != "adaptive":
-                faults.append(f"{label} has mode {inputs.get('mode')!r}, which lets much pass; only 'adaptive' counts")
-            if inputs.get("self_validation") not in ("auto", "whole schedule"):
-                faults.append(
-                    f"{label} has self_validation {inputs.get('self_validation')!r}, which ends the filter early"
-                )
-        return tuple(faults)
-
-    def _weak(self, node: str) -> tuple[str, ...]:
-        inputs, label, least = self.flow.inputs(node), self.flow.label(node), self.policy.strength
-        faults = []
-        if not _at_least(inputs.get("strength"), least):
-            faults.append(f"{label} has strength {inputs.get('strength')!r}, less than {least:g}")
-        if not self.policy.any_mode and inputs.get("threshold") != 0:
-            faults.append(f"{label} has threshold {inputs.get('threshold')!r}; only 0, automatic, counts")
-        return tuple(faults)
-
-    def _subspaces(self, node: str) -> tuple[str, ...]:
-        """Why the subspaces of a guard do not do; empty if they do."""
-        names, faults, seen = set(), [], set()
-        link = self.flow.link(node, "subspaces")
-        while link and link[0] in self.flow and link[0] not in seen:
-            source = link[0]
-            seen.add(source)
-            fault = self._subspace_fault(source, self.flow.link(node, "clip"))
-            faults += [fault] if fault else []
-            if not fault and self.flow.kind(source) != "SaveConceptSubspace":
-                names.add(self.flow.inputs(source).get("concept_set", "(from a file)"))
-            link = self.flow.link(source, "subspaces")
-        missing = [name for name in self.policy.concept_sets if name not in names]
-        if missing or not names:
-            wanted = " and ".join(repr(name) for name in missing) or "a concept"
-            why = f" ({'; '.join(faults)})" if faults else ""
-            return (f"{self.flow.label(node)} does not guard against {wanted}{why}",)
-        return ()
-
-    def _subspace_fault(self, node: str, clip: Link | None) -> str | None:
-        """Why one node of a chain of subspaces does not count for a guard with `clip` (None: a filter)."""
-        kind, inputs, label = self.flow.kind(node), self.flow.inputs(node), self.flow.label(node)
-        if kind == "SaveConceptSubspace":
-            return None
-        if kind not in ("ConceptSubspace", "LoadConceptSubspace"):
-            return f"{label} is no source of subspaces that this check knows"
-        if not _at_least(inputs.get("strength"), self.policy.strength):
-            return f"{label} has strength {inputs.get('strength')!r}, less than {self.policy.strength:g}"
-        if kind == "LoadConceptSubspace":
-            return f"{label} reads a file, whose concept is not known" if self.policy.concept_sets else None
-        phrases, retain = inputs.get("phrases"), inputs.get("retain", "")
-        if not isinstance(inputs.get("concept_set"), str):
-            return f"{label} has no concept_set that can be read"
-        if inputs.get("concept_set") == PHRASES_ONLY and isinstance(phrases, str) and not phrases.strip():
-            return f"{label} has no phrases"
-        if self.policy.concept_sets and (phrases != "" or retain != ""):
-            return f"{label} has phrases or exemptions of its own"
-        if self.policy.concept_sets and clip and self.flow.link(node, "clip") != clip:
-            return f"{label} has another CLIP than the prompt"
-        return None
-
-
-def _at_least(value, least: float) -> bool:
-    """Whether `value` is a number, not a connection or a text, and big enough."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value < float("inf")
 
 
 def is_core(info: dict) -> bool:

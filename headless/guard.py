@@ -29,8 +29,9 @@ import json
 import sys
 from pathlib import Path
 
-from .check import FILTER, GUARD, INERT, Policy, Problem, inputs_to_guard, unguarded_samplers, why_refused
+from .check import INERT, Policy, Problem, inputs_to_guard, unguarded_samplers, why_refused
 from .check_command import add_policy, object_info
+from .guards import FILTER, GUARD
 from .node_tables import (
     CARRIERS,
     FILTERABLE,

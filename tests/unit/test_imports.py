@@ -28,6 +28,8 @@ TOOLS = {
         {"headless", "dev"},
     ),
 }
+# An example that people start or copy from, and nothing imports; what it needs beside is ComfyUI's own.
+EXAMPLES = {"headless/proxy.py": {"aiohttp", "yarl"}}
 FORBIDDEN_MODULES = {
     *("pickle", "marshal", "shelve", "dill", "joblib", "yaml"),  # data that runs code
     *("subprocess", "multiprocessing", "ctypes", "importlib", "runpy", "code"),
@@ -61,8 +63,9 @@ def crossed(folder: str) -> set[tuple[str, str]]:
     found = set()
     for path in sources(folder):
         up = len(path.relative_to(ROOT).parts)  # this many dots lead to the root of the pack
+        own = {*sys.stdlib_module_names, folder, *EXAMPLES.get(path.relative_to(ROOT).as_posix(), ())}
         for level, name, line in imports(path):
-            if level >= up or (level == 0 and not within(name, {*sys.stdlib_module_names, folder})):
+            if level >= up or (level == 0 and not within(name, own)):
                 found.add(("." * max(0, level - up + 1) + name, f"{path.relative_to(ROOT)}:{line}"))
     return found
 
@@ -107,6 +110,13 @@ def test_the_pack_runs_no_code_from_data_and_opens_no_connection(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             assert ast.unparse(node.func) not in FORBIDDEN_CALLS, f"line {node.lineno} calls {ast.unparse(node.func)}"
+
+
+def test_nothing_imports_an_example():
+    assert [Path(path).stem for path in EXAMPLES] == ["proxy"]
+    for folder in (*LAYERS, *TOOLS):
+        named = {name for path in sources(folder) for _, name, _ in imports(path)}
+        assert not named & {"proxy", "headless.proxy"}
 
 
 def test_safree_needs_no_comfyui():

@@ -15,8 +15,10 @@ RUN = Run("a cat and a pistol")
 
 @pytest.fixture
 def graph() -> dict:
-    """A guarded workflow: CONDITIONING 'prompt' into the positive input of 'sampler'."""
-    return copy.deepcopy(guarded(RUN))
+    """A guarded workflow: CONDITIONING 'prompt' into the positive input of 'sampler', a plain text at its negative."""
+    graph = copy.deepcopy(guarded(RUN))
+    graph["negative"]["inputs"]["text"] = "a cat and a gun"
+    return graph
 
 
 def reasons(graph: dict, **policy) -> str:

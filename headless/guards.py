@@ -1,0 +1,83 @@
+"""Whether one SafreeConditioning, with the subspaces that it gets, guards as a policy demands."""
+
+from __future__ import annotations
+
+from .policy import Policy
+from .workflow import Link, Workflow
+
+GUARD, FILTER = "SafreeConditioning", "SafreeFilterConditioning"
+PHRASES_ONLY = "(phrases only)"  # of ConceptSubspace
+LONGEST_CHAIN = 32  # subspaces of one guard: a limit keeps the check linear
+
+
+def faults_of_guard(flow: Workflow, node: str, policy: Policy) -> tuple[str, ...]:
+    """Why a SafreeConditioning or SafreeFilterConditioning does not count; empty if it does."""
+    if flow.kind(node) == FILTER and not policy.filters:
+        return (f"{flow.label(node)} is weaker than {GUARD}, and this policy does not accept it",)
+    faults = [*_subspaces(flow, node, policy), *_weak(flow, node, policy)]
+    if flow.kind(node) == GUARD and not policy.any_mode:
+        inputs, label = flow.inputs(node), flow.label(node)
+        if inputs.get("mode") != "adaptive":
+            faults.append(f"{label} has mode {inputs.get('mode')!r}, which lets much pass; only 'adaptive' counts")
+        if inputs.get("self_validation") not in ("auto", "whole schedule"):
+            faults.append(f"{label} has self_validation {inputs.get('self_validation')!r}, which ends the filter early")
+    return tuple(faults)
+
+
+def _weak(flow: Workflow, node: str, policy: Policy) -> list[str]:
+    inputs, label, faults = flow.inputs(node), flow.label(node), []
+    if not at_least(inputs.get("strength"), policy.strength):
+        faults.append(f"{label} has strength {inputs.get('strength')!r}, less than {policy.strength:g}")
+    if not policy.any_mode and inputs.get("threshold") != 0:
+        faults.append(f"{label} has threshold {inputs.get('threshold')!r}; only 0, automatic, counts")
+    return faults
+
+
+def _subspaces(flow: Workflow, node: str, policy: Policy) -> tuple[str, ...]:
+    """Why the subspaces of a guard do not do; empty if they do."""
+    names, faults, seen = set(), [], set()
+    link = flow.link(node, "subspaces")
+    while link and link[0] in flow and link[0] not in seen:
+        source = link[0]
+        seen.add(source)
+        if len(seen) > LONGEST_CHAIN:
+            return (f"{flow.label(node)} has more than {LONGEST_CHAIN} subspaces, too many to follow",)
+        fault = _subspace_fault(flow, source, flow.link(node, "clip"), policy)
+        faults += [fault] if fault else []
+        if not fault and flow.kind(source) != "SaveConceptSubspace":
+            names.add(flow.inputs(source).get("concept_set", "(from a file)"))
+        link = flow.link(source, "subspaces")
+    missing = [name for name in policy.concept_sets if name not in names]
+    if missing or not names:
+        wanted = " and ".join(repr(name) for name in missing) or "a concept"
+        why = f" ({'; '.join(faults)})" if faults else ""
+        return (f"{flow.label(node)} does not guard against {wanted}{why}",)
+    return ()
+
+
+def _subspace_fault(flow: Workflow, node: str, clip: Link | None, policy: Policy) -> str | None:
+    """Why one node of a chain of subspaces does not count for a guard with `clip` (None: a filter)."""
+    kind, inputs, label = flow.kind(node), flow.inputs(node), flow.label(node)
+    if kind == "SaveConceptSubspace":
+        return None
+    if kind not in ("ConceptSubspace", "LoadConceptSubspace"):
+        return f"{label} is no source of subspaces that this check knows"
+    if not at_least(inputs.get("strength"), policy.strength):
+        return f"{label} has strength {inputs.get('strength')!r}, less than {policy.strength:g}"
+    if kind == "LoadConceptSubspace":
+        return f"{label} reads a file, whose concept is not known" if policy.concept_sets else None
+    phrases, retain = inputs.get("phrases"), inputs.get("retain", "")
+    if not isinstance(inputs.get("concept_set"), str):
+        return f"{label} has no concept_set that can be read"
+    if inputs.get("concept_set") == PHRASES_ONLY and isinstance(phrases, str) and not phrases.strip():
+        return f"{label} has no phrases"
+    if policy.concept_sets and (phrases != "" or retain != ""):
+        return f"{label} has phrases or exemptions of its own"
+    if policy.concept_sets and clip and flow.link(node, "clip") != clip:
+        return f"{label} has another CLIP than the prompt"
+    return None
+
+
+def at_least(value, least: float) -> bool:
+    """Whether `value` is a number, not a connection or a text, and big enough."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value < float("inf")
