@@ -12,25 +12,17 @@ from __future__ import annotations
 
 import json
 
-from .guards import FILTER, GUARD, at_least, faults_of_guard
-from .node_tables import CARRIERS, GUARDABLE, HARMLESS, MODEL_SCALES, READERS, REFUSED, SAMPLERS, WORDLESS
+from . import flow, knowledge
+from .flow import Point
+from .guards import GUARDS, at_least, faults_of_guard
+from .knowledge import Knowledge, Source
 from .policy import Policy, Problem
 from .quality_words import only_quality_words
-from .workflow import Link, Workflow, WorkflowError
+from .settle import Settled
+from .workflow import Workflow, WorkflowError
 
 MAX_BYTES = 8 * 2**20  # of a POST /prompt; the editor sends a workflow twice, in both formats
 MAX_NODES = 20_000
-OURS = {
-    GUARD,
-    FILTER,
-    "ConceptSubspace",
-    "LoadConceptSubspace",
-    "SaveConceptSubspace",
-    "SelfValidationPatch",
-    "ReAttentionPatch",
-    "SafetyReportPlot",
-}
-INERT = HARMLESS | OURS | WORDLESS | READERS  # no word gets past the guard by them
 
 
 def unguarded_samplers(workflow: dict, object_info: dict | None = None, policy: Policy | None = None) -> list[Problem]:
@@ -39,10 +31,17 @@ def unguarded_samplers(workflow: dict, object_info: dict | None = None, policy: 
     object_info: the server's answer to GET /object_info; with it, ComfyUI's own nodes of any version are recognised
     Raises WorkflowError when `workflow` is not in API format, or has more than MAX_NODES nodes.
     """
-    flow = Workflow(workflow)
-    if len(flow.nodes) > MAX_NODES:
-        raise WorkflowError(f"the workflow has {len(flow.nodes):,} nodes; the check takes at most {MAX_NODES:,}.")
-    return _Check(flow, object_info or {}, policy or Policy()).problems()
+    graph = Workflow(workflow)
+    if len(graph.nodes) > MAX_NODES:
+        raise WorkflowError(f"the workflow has {len(graph.nodes):,} nodes; the check takes at most {MAX_NODES:,}.")
+    policy = policy or Policy()
+    return _Check(graph, known_to(policy, object_info or {}), policy).problems()
+
+
+def known_to(policy: Policy, object_info: dict) -> Knowledge:
+    """What is known of node classes, by this server and by whoever made the policy too."""
+    treated = (*policy.treated, *((kind, "harmless") for kind in policy.allowed))
+    return knowledge.load().with_server(object_info).treating(treated)
 
 
 def parse_request(body: bytes) -> dict:
@@ -69,11 +68,13 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict:
     return found
 
 
-def inputs_to_guard(workflow: Workflow, node: str, policy: Policy) -> tuple[str, ...]:
+def inputs_to_guard(workflow: Workflow, known: Knowledge, node: str, policy: Policy) -> tuple[Source, ...]:
     """The inputs of a sampler that must be guarded: what it draws, the negative too where its scale says so."""
-    sampler = SAMPLERS[workflow.kind(node)]
+    sampler = known[workflow.kind(node)].samples
     scales = [_number(workflow, node, name) for name in sampler.scales]
-    scales += [_number(workflow, n, MODEL_SCALES[k]) for n, k in _model_chain(workflow, node) if k in MODEL_SCALES]
+    for before in workflow.before(node, "model"):
+        facts = known.get(workflow.kind(before))
+        scales += [_number(workflow, before, name) for name in (facts.scales if facts else ())]
     repels = all(at_least(scale, 1.0) for scale in scales)
     return sampler.positive + (sampler.negative if policy.negatives or not repels else ())
 
@@ -86,127 +87,114 @@ def _number(workflow: Workflow, node: str, name: str):
     return workflow.inputs(node).get(name)
 
 
-def _model_chain(workflow: Workflow, node: str) -> list[tuple[str, str]]:
-    """(id, class) of the nodes that a sampler's model comes through."""
-    return [(n, workflow.kind(n)) for n in sorted(workflow.before(node, "model"))]
-
-
-def why_refused(kind: str, object_info: dict, policy: Policy) -> str | None:
-    """Why a node of a class that is no known sampler may not be in the workflow; None if it may."""
-    if kind in INERT or kind in CARRIERS or kind in policy.allowed:
-        return None
-    if kind in GUARDABLE or kind in REFUSED:  # what they make is judged where it arrives
-        return REFUSED[kind] if kind in {"TrainLoraNode", "SaveTrainingDataset"} else None
-    info = object_info.get(kind, {})
-    if info.get("api_node"):
-        return "makes its result on another machine, where there is no guard"
-    if is_core(info) and "CONDITIONING" not in types(info):
-        return None
-    return "is unknown to this check: it may sample or encode by itself (--allow it if you know that it does not)"
+def why_refused(kind: str, known: Knowledge) -> str | None:
+    """Why a node of this class may not be in a workflow, whatever it is connected to; None if it may."""
+    facts = known.get(kind)
+    if facts is None:
+        return "is unknown to this check: it may sample or encode by itself"
+    return facts.refused if facts.samples or facts.pack == "" else None
 
 
 class _Check:
-    def __init__(self, workflow: Workflow, object_info: dict, policy: Policy):
-        self.flow, self.info, self.policy = workflow, object_info, policy
-        self._known: dict[Link, tuple[str, ...]] = {}
+    def __init__(self, workflow: Workflow, known: Knowledge, policy: Policy):
+        self.flow, self.known, self.policy = workflow, known, policy
+        self._judged = Settled(self._expand, ("its connections run in a circle",))
 
     def problems(self) -> list[Problem]:
         return [problem for node in self.flow.nodes for problem in self._problems(node)]
 
     def _problems(self, node: str):
         kind = self.flow.kind(node)
-        if kind in SAMPLERS:
-            for name in inputs_to_guard(self.flow, node, self.policy):
-                if name in SAMPLERS[kind].negative and self._harmless_negative(node, name):
+        if reason := why_refused(kind, self.known):
+            yield Problem(node, kind, "", (reason,))
+            return
+        facts = self.known[kind]
+        if facts.samples:
+            for source in inputs_to_guard(self.flow, self.known, node, self.policy):
+                if source in facts.samples.negative and self._harmless_negative(node, source):
                     continue
-                if reasons := self._top(node, name):
-                    yield Problem(node, kind, name, reasons)
+                if reasons := self._source(node, source):
+                    yield Problem(node, kind, source.input, reasons)
             if reasons := self._switched_off(node):
                 yield Problem(node, kind, "", reasons)
-        elif reason := why_refused(kind, self.info, self.policy):
-            yield Problem(node, kind, "", (reason,))
+        elif facts.vouched and not facts.carries and not facts.encodes:
+            for name, link in self.flow.links(node):
+                wanted = "negative" not in name and flow.is_conditioning(self.flow, self.known, Point(*link))
+                if wanted and (reasons := self.reasons(Point(*link))):
+                    yield Problem(node, kind, name, reasons)
+        for name in facts.texts:
+            if reason := self._text(node, name):
+                yield Problem(node, kind, name, (reason,))
 
-    def _harmless_negative(self, node: str, name: str) -> bool:
+    def _harmless_negative(self, node: str, source: Source) -> bool:
         """Whether a negative is zero, or a list of faults of a picture."""
-        source, slot = self.flow.link(node, name) or ("", 0)
-        if source not in self.flow or slot != 0:
+        point = Point(*(self.flow.link(node, source.input) or ("", 0)), source.lane)
+        zero = point.node in self.flow and self.flow.kind(point.node) == "ConditioningZeroOut"
+        if zero:
+            point = Point(*(self.flow.link(point.node, "conditioning") or ("", 0)))
+        facts = self.known.get(self.flow.kind(point.node)) if point.node in self.flow else None
+        if facts is None or (point.slot, point.lane) not in facts.encodes:
             return False
-        if self.flow.kind(source) == "ConditioningZeroOut":
-            source = (self.flow.link(source, "conditioning") or ("",))[0]
-            return source in self.flow and self.flow.kind(source) in GUARDABLE
-        return self.flow.kind(source) == "CLIPTextEncode" and only_quality_words(self.flow.inputs(source).get("text"))
+        texts = facts.encodes[(point.slot, point.lane)].texts
+        return zero or all(only_quality_words(self.flow.inputs(point.node).get(name)) for name in texts)
 
-    def _top(self, node: str, name: str) -> tuple[str, ...]:
-        try:
-            return self._input(node, name)
-        except RecursionError:
-            return ("its chain of nodes is too long to follow",)
+    def _text(self, node: str, name: str) -> str | None:
+        """Why a prompt that a node encodes by itself may not be there."""
+        value = self.flow.inputs(node).get(name, "")
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return None
+        return f"{self.flow.label(node)} encodes its {name} by itself, without the guard"
 
     def _switched_off(self, node: str) -> tuple[str, ...]:
         """Settings on the way to a sampler that end the filter early."""
         if self.policy.any_mode:
             return ()
         switches = [node] if self.flow.kind(node) == "SelfValidatingSampler" else []
-        switches += [n for n, kind in _model_chain(self.flow, node) if kind == "SelfValidationPatch"]
+        switches += [n for n in sorted(self.flow.before(node, "model")) if self.flow.kind(n) == "SelfValidationPatch"]
         return tuple(
             f"{self.flow.label(n)} has filtered_steps {value!r}; only -1 lets the guard decide"
             for n in switches
             if (value := self.flow.inputs(n).get("filtered_steps")) != -1
         )
 
-    def _input(self, node: str, name: str) -> tuple[str, ...]:
+    def _source(self, node: str, source: Source) -> tuple[str, ...]:
         """Why an input is not guarded. One that is not there brings no prompt; the server will not run its node."""
-        if name not in self.flow.inputs(node):
-            return ()
-        link = self.flow.link(node, name)
-        return self.reasons(link) if link else (f"input {name} of {self.flow.label(node)} is no connection",)
+        links = [self.flow.link(node, name) for name in source.names(self.flow.inputs(node))]
+        found = [reason for link in links if link for reason in self.reasons(Point(*link, source.lane))]
+        return tuple(dict.fromkeys(found + self._gaps(node, source)))
 
-    def reasons(self, link: Link) -> tuple[str, ...]:
-        """Why the CONDITIONING at `link` is not guarded; empty if it is."""
-        if link not in self._known:
-            self._known[link] = ("its connections run in a circle",)  # for whoever comes back here meanwhile
-            self._known[link] = tuple(dict.fromkeys(self._reasons(*link)))
-        return self._known[link]
+    def reasons(self, start: Point) -> tuple[str, ...]:
+        """Why the CONDITIONING at `start` is not guarded; empty if it is."""
+        return self._judged[start]
 
-    def _reasons(self, node: str, slot: int):
-        label = self.flow.label(node)
-        if node not in self.flow:
-            return (f"{label} is not in the workflow",)
-        kind = self.flow.kind(node)
-        if kind in CARRIERS and 0 <= slot < len(CARRIERS[kind]) and CARRIERS[kind][slot]:
-            return [reason for name in CARRIERS[kind][slot] for reason in self._input(node, name)]
-        if kind in self.policy.allowed:
-            sources = [link for _, link in self.flow.links(node) if self._is_conditioning(link)]
-            return [r for link in sources for r in self.reasons(link)] or [f"{label} makes conditioning"] * (
-                not sources
-            )
-        if kind in WORDLESS:
-            return ()
-        if kind in (GUARD, FILTER) and slot == 0:
+    def _expand(self, point: Point):
+        """(points that pass through `point`, function that makes its reasons of theirs)."""
+        if point.node not in self.flow:
+            return (), lambda _: (f"{self.flow.label(point.node)} is not in the workflow",)
+        sources = flow.carried(self.flow, self.known, point)
+        if sources is None:
+            return (), lambda _: self._made(point)
+        gaps = [reason for source in sources for reason in self._gaps(point.node, source)]
+        before = flow.before(self.flow, self.known, point)
+        return before, lambda reasons: tuple(dict.fromkeys([one for group in reasons for one in group] + gaps))
+
+    def _gaps(self, node: str, source: Source) -> list[str]:
+        """Inputs that are there and are no connection."""
+        names = source.names(self.flow.inputs(node))
+        return [f"input {n} of {self.flow.label(node)} is no connection" for n in names if not self.flow.link(node, n)]
+
+    def _made(self, point: Point) -> tuple[str, ...]:
+        """Why the CONDITIONING that a node makes itself is not guarded."""
+        node, kind = point.node, self.flow.kind(point.node)
+        label, facts = self.flow.label(node), self.known.get(kind)
+        if kind in GUARDS and point.slot == 0:
             return faults_of_guard(self.flow, node, self.policy)
-        if kind in GUARDABLE:
+        if facts is None:
+            return (f"{label} is unknown to this check",)
+        if facts.refused:
+            return (f"{label}: {facts.refused}",)
+        if facts.wordless:
+            return ()
+        if (point.slot, point.lane) in facts.encodes:
             return (f"{label} encodes its text without the guard",)
-        return (f"{label} {REFUSED.get(kind, 'is unknown to this check')}",)
-
-    def _is_conditioning(self, link: Link) -> bool:
-        node, slot = link
-        if node not in self.flow:
-            return True
-        kind = self.flow.kind(node)
-        outputs = self.info.get(kind, {}).get("output", [])
-        if 0 <= slot < len(outputs):
-            return outputs[slot] == "CONDITIONING"
-        return kind not in HARMLESS and (kind not in CARRIERS or slot < len(CARRIERS[kind]))
-
-
-def is_core(info: dict) -> bool:
-    """Whether an entry of /object_info is one of ComfyUI's own nodes that runs on the server itself."""
-    module = info.get("python_module", "")
-    return module == "nodes" or module.startswith("comfy_extras.")
-
-
-def types(info: dict) -> set[str]:
-    """The types of all inputs and outputs of a node class, in the words of /object_info."""
-    inputs = [spec[0] for group in info.get("input", {}).values() for spec in group.values() if spec]
-    names = [name for name in [*inputs, *info.get("output", [])] if isinstance(name, str)]
-    return {part.strip() for name in names for part in name.split(",")}
+        return (f"{label} gives no conditioning at this output",)

@@ -25,14 +25,26 @@ import json
 import sys
 import urllib.request
 
-from .check import Policy, unguarded_samplers
+from .check import unguarded_samplers
 from .client import address
+from .knowledge import VOUCHED
+from .policy import Policy
 from .workflow import WorkflowError, command_line, read, read_json
 
 
 def add_policy(parser: argparse.ArgumentParser) -> None:
     """The options that the commands check and guard share."""
-    parser.add_argument("--allow", action="append", default=[], metavar="NAME", help="class of a harmless custom node")
+    parser.add_argument(
+        "--treat",
+        action="append",
+        default=[],
+        type=_treatment,
+        metavar="NAME=WHAT",
+        help=f"what an unknown node class is: {', '.join(VOUCHED)}; conditioning into a harmless one must be guarded",
+    )
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="NAME", help="the same as --treat NAME=harmless"
+    )
     parser.add_argument("--negatives", action="store_true", help="negative prompts must be guarded too")
     parser.add_argument(
         "--accept-filter", action="store_true", help="SafreeFilterConditioning, which is weaker, counts"
@@ -40,6 +52,20 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
     known = parser.add_mutually_exclusive_group()
     known.add_argument("--server", metavar="HOST:PORT", help="a running ComfyUI, to recognise its version's own nodes")
     known.add_argument("--object-info", metavar="FILE", help="the same from a saved answer to GET /object_info")
+
+
+def _treatment(text: str) -> tuple[str, str]:
+    """(class, what it is) of NAME=WHAT; the name may hold an equals sign itself."""
+    name, equals, what = text.rpartition("=")
+    if not equals or not name or what not in VOUCHED:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=WHAT with one of {', '.join(VOUCHED)} for WHAT")
+    return name, what
+
+
+def policy_of(args: argparse.Namespace, concept_sets: tuple[str, ...], **more) -> Policy:
+    """The policy that the shared options describe."""
+    shared = {"negatives": args.negatives, "filters": args.accept_filter, "allowed": frozenset(args.allow)}
+    return Policy(concept_sets=concept_sets, treated=tuple(args.treat), **shared, **more)
 
 
 def object_info(args: argparse.Namespace) -> dict:
@@ -64,14 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the problems as JSON")
     add_policy(parser)
     args = parser.parse_args(argv)
-    policy = Policy(
-        concept_sets=tuple(args.concept_set),
-        strength=args.min_strength,
-        negatives=args.negatives,
-        filters=args.accept_filter,
-        any_mode=args.any_mode,
-        allowed=frozenset(args.allow),
-    )
+    policy = policy_of(args, tuple(args.concept_set), strength=args.min_strength, any_mode=args.any_mode)
     try:
         problems = unguarded_samplers(read(args.workflow).nodes, object_info(args), policy)
     except WorkflowError as error:

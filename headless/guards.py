@@ -6,6 +6,7 @@ from .policy import Policy
 from .workflow import Link, Workflow
 
 GUARD, FILTER = "SafreeConditioning", "SafreeFilterConditioning"
+GUARDS = (GUARD, FILTER)  # their first output is guarded CONDITIONING
 PHRASES_ONLY = "(phrases only)"  # of ConceptSubspace
 LONGEST_CHAIN = 32  # subspaces of one guard: a limit keeps the check linear
 

@@ -17,7 +17,8 @@ class Policy:
         that turns guidance round or adds latents up
     filters: SafreeFilterConditioning counts, though it is weaker
     any_mode: SafreeConditioning counts with any mode, threshold, self-validation and number of filtered steps
-    allowed: node classes that neither sample nor make conditioning; what passes through them keeps its state
+    allowed: unknown node classes that someone calls harmless; conditioning that goes into them must be guarded
+    treated: unknown node classes that someone vouches for, as (class, what it is treated as), see knowledge.VOUCHED
     strangers: our nodes must stop a run when the guard does not hold, and may write no file
     """
 
@@ -27,6 +28,7 @@ class Policy:
     filters: bool = False
     any_mode: bool = False
     allowed: frozenset[str] = frozenset()
+    treated: tuple[tuple[str, str], ...] = ()
     strangers: bool = False
 
     @classmethod

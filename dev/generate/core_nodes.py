@@ -1,38 +1,38 @@
-"""Write headless/core_nodes.json: the nodes of ComfyUI that do not touch CONDITIONING.
+"""Name the nodes of ComfyUI that headless/packs/core.json does not describe yet, with their types.
 
     .comfy/venv/bin/python -m dev.generate.core_nodes
 
-Nodes that this ComfyUI does not have stay in the file: run it once with each version (COMFYUI_PATH, COMFYUI_PYTHON).
+A person reads each of them and writes it into the file, so that a newer ComfyUI adds nothing silently. Nodes that this
+ComfyUI does not have stay in the file: it serves every version. Exit code 1 when there are any.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 
-from headless.check import is_core, types
+from headless import knowledge
+from headless.knowledge import Knowledge, is_core, types
 
 from .. import setup_host
 from ..server import Server
 
 
-def harmless(object_info: dict) -> list[str]:
-    """The names of ComfyUI's own nodes without CONDITIONING among their types."""
-    return sorted(kind for kind, info in object_info.items() if is_core(info) and "CONDITIONING" not in types(info))
+def undescribed(object_info: dict, known: Knowledge) -> dict[str, str]:
+    """What the nodes of ComfyUI that no pack file names take and give, by class."""
+    return {
+        kind: " -> ".join(" ".join(sorted(names)) or "nothing" for names in types(info))
+        for kind, info in sorted(object_info.items())
+        if is_core(info) and kind not in known
+    }
 
 
-def merged(known: list[str], object_info: dict) -> list[str]:
-    """`known` as this version of ComfyUI corrects it."""
-    core = {kind for kind, info in object_info.items() if is_core(info)}
-    return sorted({*known} - core | {*harmless(object_info)})
-
-
-def main() -> None:
+def main() -> int:
     with Server(setup_host.ROOT / "output" / "core_nodes") as server, server.client() as client:
-        info = json.loads(client.get("/object_info"))
-    path = setup_host.ROOT / "headless" / "core_nodes.json"
-    names = merged(json.loads(path.read_text("utf-8")), info)
-    path.write_text(json.dumps(names, indent=0) + "\n", encoding="utf-8")
+        found = undescribed(json.loads(client.get("/object_info")), knowledge.load())
+    print("\n".join(f"{kind}: {text}" for kind, text in found.items()) or "packs/core.json describes them all.")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

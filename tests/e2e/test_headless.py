@@ -13,21 +13,12 @@ import pytest
 from dev.generate import core_nodes
 from dev.graphs import Run, guarded, node, unguarded
 from dev.server import Server
-from headless import check_command, guard
+from headless import check_command, guard, knowledge
 from headless import run as run_command
-from headless.check import OURS, Policy, is_core, types, unguarded_samplers
+from headless.check import Policy, unguarded_samplers
 from headless.client import Client, PromptRejected
-from headless.node_tables import (
-    CARRIERS,
-    FILTERABLE,
-    GUARDABLE,
-    HARMLESS,
-    LUMINA2,
-    READERS,
-    REFUSED,
-    SAMPLERS,
-    WORDLESS,
-)
+from headless.knowledge import is_core, types
+from headless.rewrite import LUMINA2
 from headless.workflow import Workflow
 
 RUN = Run("a cat and a pistol", steps=4)
@@ -231,35 +222,44 @@ def faults(client, graph: dict) -> set[tuple[str, ...]]:
     return found or {(str(refusal.value),)}
 
 
-def test_the_tables_cover_every_node_of_the_host_that_touches_conditioning(info):
-    core = {kind for kind, entry in info.items() if is_core(entry)}
-    touching = {kind for kind in core if "CONDITIONING" in types(info[kind])}
-    tables = (SAMPLERS, CARRIERS, WORDLESS, READERS, GUARDABLE, REFUSED)
-    assert touching == {kind for table in tables for kind in table} & core
-    assert core & HARMLESS == set(core_nodes.harmless(info))  # of this version, here perhaps without some nodes
-    assert REFUSED.keys() >= FILTERABLE
+def test_the_pack_files_describe_every_node_of_the_host(info):
+    assert core_nodes.undescribed(info, knowledge.load()) == {}
     ours = {kind for kind, entry in info.items() if entry["python_module"] == "custom_nodes.comfyui-safree"}
-    assert ours == OURS | {"SelfValidatingSampler"}
+    assert ours == {kind for kind, facts in knowledge.load().items() if facts.pack == "SAFREE"}
 
 
-def test_the_tables_name_real_inputs_and_outputs(info):
-    def conditioning(kind: str) -> set[str]:
-        groups = info[kind]["input"].values()
-        return {name for group in groups for name, spec in group.items() if spec[0] == "CONDITIONING"}
+def test_core_nodes_that_touch_conditioning_are_never_called_inert(info):
+    core = {kind for kind, entry in info.items() if is_core(entry)}
+    touching = {kind for kind in core if "CONDITIONING" in types(info[kind])[0] | types(info[kind])[1]}
+    known = knowledge.load()
+    assert {kind for kind in touching if known[kind].inert and not known[kind].reads} == set()
 
-    for kind in CARRIERS.keys() & info.keys():
-        assert {name for slot in CARRIERS[kind] for name in slot} == conditioning(kind), kind
-        outputs = info[kind]["output"]
-        slots = [n for n, names in enumerate(CARRIERS[kind]) if names]
-        assert [n for n, output in enumerate(outputs) if output == "CONDITIONING"] == slots, kind
-    for kind in SAMPLERS.keys() & info.keys():
-        sampler = SAMPLERS[kind]
-        assert {*sampler.positive, *sampler.negative} == conditioning(kind), kind
-        assert set(sampler.scales) <= info[kind]["input"]["required"].keys(), kind
-    for kind in READERS & info.keys():
-        assert "CONDITIONING" not in info[kind]["output"], kind
-    for kind in WORDLESS & info.keys():
-        assert not conditioning(kind) | types(info[kind]) & {"CLIP"}, kind
+
+def test_the_pack_files_name_real_inputs_and_outputs(info):
+    for kind, facts in knowledge.load().items():
+        if kind not in info:
+            continue
+        inputs, outputs = _names(info[kind]), info[kind]["output"]
+        conditioning = {name for name, spec in inputs.items() if spec[0] == "CONDITIONING"}
+        for slot, sources in facts.carries.items():
+            assert slot < len(outputs), kind
+            assert all(source.names(inputs) for source in sources), (kind, sources)
+        if facts.carries and "CONDITIONING" in outputs:
+            slots = {n for n, output in enumerate(outputs) if output == "CONDITIONING"}
+            assert slots == facts.carries.keys(), kind
+            assert {source.input for sources in facts.carries.values() for source in sources} == conditioning, kind
+        if facts.samples:
+            assert {source.input for source in facts.samples.positive + facts.samples.negative} == conditioning, kind
+            assert set(facts.samples.scales) <= inputs.keys(), kind
+        for (slot, _), encoder in facts.encodes.items():
+            assert outputs[slot] == "CONDITIONING", kind
+            assert {*encoder.texts, encoder.clip} <= inputs.keys(), kind
+        if facts.reads:
+            assert "CONDITIONING" not in outputs, kind
+
+
+def _names(entry: dict) -> dict[str, list]:
+    return {name: spec for group in entry["input"].values() for name, spec in group.items()}
 
 
 def test_the_system_prompts_of_lumina_are_the_hosts(info):

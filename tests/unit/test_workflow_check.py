@@ -86,9 +86,12 @@ def test_guarded_conditioning_may_pass_through_nodes_that_carry_it(graph, chain)
         (node("SomebodysConditioningEdit", conditioning=None), "unknown to this check"),
         (node("FluxGuidance", conditioning=["gone", 0]), "node gone is not in the workflow"),
         (node("FluxGuidance", conditioning=["12:0", 0]), "circle"),
-        (node("FluxGuidance", conditioning=["prompt", 1]), "unknown to this check"),
+        (node("FluxGuidance", conditioning=["prompt", 1]), "no conditioning at this output"),
         (node("WanAnimate2ToVideo", positive=None, positive_pose=["negative", 0]), "without the guard"),
-        (node("LTXVReferenceAudio", positive=None, negative=["negative", 0]), "unknown to this check"),  # a model
+        (
+            node("LTXVReferenceAudio", positive=None, negative=["negative", 0]),
+            "no conditioning at this output",
+        ),  # a model
     ],
     ids=lambda value: value["class_type"] if isinstance(value, dict) else value,
 )
@@ -168,7 +171,7 @@ def test_a_node_whose_first_output_is_a_model_carries_by_its_other_ones(graph):
 def test_a_node_that_draws_nothing_may_read_an_unguarded_prompt(graph):
     graph["find"] = node("SAM3_Detect", model=["loader", 0], image=["decode", 0], conditioning=["negative", 0])
     assert unguarded_samplers(graph) == []
-    assert "unknown to this check" in reasons(via(graph, start="find"))
+    assert "no conditioning at this output" in reasons(via(graph, start="find"))
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.99, ["number", 0], None, "5"])
@@ -224,17 +227,34 @@ def test_guiders_are_checked(graph, kind, inputs, bad):
     assert (problem.node, problem.input) == ("guider", bad)
 
 
-def test_unknown_nodes_are_refused_unless_allowed(graph):
+def test_unknown_nodes_are_refused_unless_someone_vouches_for_them(graph):
     graph["all in one"] = node("SomebodysPipeline", prompt="a gun")
     assert "SomebodysPipeline (node all in one): is unknown" in reasons(graph)
-    assert reasons(graph, allowed=frozenset({"SomebodysPipeline"})) == ""
+    assert reasons(graph, treated=(("SomebodysPipeline", "harmless"),)) == ""
 
 
-def test_what_passes_through_an_allowed_node_keeps_its_state(graph):
-    allowed = frozenset({"SomebodysSwitch"})
-    assert reasons(via(graph, node("SomebodysSwitch", any=None)), allowed=allowed) == ""
-    assert "without the guard" in reasons(via(unguarded(RUN), node("SomebodysSwitch", any=None)), allowed=allowed)
-    assert "makes conditioning" in reasons(via(graph, node("SomebodysSwitch", any="x")), allowed=allowed)
+def test_what_a_carrier_is_said_to_pass_on_keeps_its_state(graph):
+    treated = (("SomebodysNode", "carrier"),)
+    assert reasons(via(graph, node("SomebodysNode", conditioning=None)), treated=treated) == ""
+    assert "without the guard" in reasons(
+        via(unguarded(RUN), node("SomebodysNode", conditioning=None)), treated=treated
+    )
+    assert "no connection" in reasons(via(graph, node("SomebodysNode", conditioning="x")), treated=treated)
+
+
+def test_nobody_can_vouch_for_unguarded_conditioning(graph):
+    """A sampler that is called harmless still gets guarded conditioning only."""
+    treated = (("SomebodysSampler", "harmless"),)
+    graph["mine"] = node("SomebodysSampler", positive=["prompt", 0], negative=["negative", 0], model=["loader", 0])
+    assert reasons(graph, treated=treated) == ""
+    graph["mine"]["inputs"]["positive"] = ["negative", 0]
+    assert "SomebodysSampler (node mine), positive" in reasons(graph, treated=treated)
+    assert reasons(graph, treated=(("SomebodysSampler", "sampler"),)) != ""
+
+
+def test_nobody_can_vouch_for_what_is_known(graph):
+    graph["sampler"]["inputs"]["positive"] = ["negative", 0]
+    assert "without the guard" in reasons(graph, treated=(("SelfValidatingSampler", "harmless"),))
 
 
 def test_the_server_vouches_for_its_own_nodes_but_not_for_api_nodes(graph):
@@ -246,11 +266,20 @@ def test_the_server_vouches_for_its_own_nodes_but_not_for_api_nodes(graph):
     }
     assert unguarded_samplers(graph, {"NewerNode": info}) == []
     for change in (
-        {"python_module": "custom_nodes.x"},
+        {"python_module": "custom_nodes.x", "input": {"required": {"prompt": ["STRING", {}]}}},
         {"output": ["CONDITIONING"]},
         {"python_module": "comfy_api_nodes.nodes_x", "api_node": True},
     ):
         assert len(unguarded_samplers(graph, {"NewerNode": info | change})) == 1, change
+
+
+def test_the_server_tells_which_custom_nodes_no_prompt_fits_in(graph):
+    info = {"input": {"required": {"image": ["IMAGE", {}]}}, "output": ["IMAGE"], "python_module": "custom_nodes.x"}
+    graph["new"] = node("TheirNode", image=["decode", 0])
+    assert "is unknown" in reasons(graph)
+    assert unguarded_samplers(graph, {"TheirNode": info}) == []
+    assert unguarded_samplers(graph, {"TheirNode": info | {"output": ["STRING"]}}) == []  # judged where it is encoded
+    assert len(unguarded_samplers(graph, {"TheirNode": info | {"output": ["GUIDER"]}})) == 1
 
 
 def test_the_weaker_filter_counts_only_when_accepted(graph):
@@ -267,9 +296,10 @@ def test_the_weaker_filter_counts_only_when_accepted(graph):
     assert "threshold" in reasons(graph, filters=True)
 
 
-def test_endless_chains_are_refused(graph):
+def test_long_chains_are_followed_to_their_end(graph):
+    assert reasons(via(graph, *[node("FluxGuidance", conditioning=None) for _ in range(5000)])) == ""
     chain = [node("FluxGuidance", conditioning=None) for _ in range(5000)]
-    assert "too long" in reasons(via(graph, *chain))
+    assert "without the guard" in reasons(via(graph, *chain, start="negative"))
 
 
 def test_what_a_bypassed_guard_leaves_is_judged_as_the_editor_exports_it(graph):

@@ -1,0 +1,89 @@
+"""Where the conditioning of a workflow comes from: back through the nodes, and the lanes of pipes, that pass it on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from .guards import GUARDS
+from .knowledge import Knowledge, Source
+from .workflow import Link, Workflow
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """An output slot of a node; `lane` names what is meant of a pipe, '' the whole."""
+
+    node: str
+    slot: int
+    lane: str = ""
+
+
+def before(workflow: Workflow, known: Knowledge, point: Point) -> list[Point] | None:
+    """What passes through `point`; None where its conditioning is made, or nobody knows."""
+    sources = carried(workflow, known, point)
+    if sources is None:
+        return None
+    names = [(name, source.lane) for source in sources for name in source.names(workflow.inputs(point.node))]
+    links = [(workflow.link(point.node, name), lane) for name, lane in names]
+    return [Point(*link, lane or point.lane) for link, lane in links if link]
+
+
+def carried(workflow: Workflow, known: Knowledge, point: Point) -> tuple[Source, ...] | None:
+    """The inputs that pass through `point`; None where it begins."""
+    facts = known.get(workflow.kind(point.node)) if point.node in workflow else None
+    slot = facts.carries.get(point.slot) if facts else None
+    if slot is None or isinstance(slot, tuple):
+        return slot
+    if point.lane in slot:
+        return slot[point.lane]
+    return slot.get("*", () if point.lane else None)
+
+
+@dataclasses.dataclass
+class Trace:
+    """What leads to some inputs: where it begins, and every (node, input) on the way, those inputs included."""
+
+    ends: set[Point] = dataclasses.field(default_factory=set)
+    inputs: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+
+    def follow(self, workflow: Workflow, known: Knowledge, node: str, sources: Iterable[Source]) -> None:
+        """Add what leads to `sources` of `node`. Each point is looked at once."""
+        waiting = self._enter(workflow, node, sources, "")
+        seen = set()
+        while waiting:
+            point = waiting.pop()
+            if point in seen:
+                continue
+            seen.add(point)
+            sources = carried(workflow, known, point)
+            if sources is None:
+                self.ends.add(point)
+            else:
+                waiting += self._enter(workflow, point.node, sources, point.lane)
+
+    def _enter(self, workflow: Workflow, node: str, sources: Iterable[Source], lane: str) -> list[Point]:
+        found = []
+        for source in sources:
+            for name in source.names(workflow.inputs(node)):
+                if link := workflow.link(node, name):
+                    self.inputs.add((node, name))
+                    found.append(Point(*link, source.lane or lane))
+        return found
+
+
+def consumers(workflow: Workflow, link: Link) -> list[tuple[str, str]]:
+    """(node, input) of everything that an output slot is connected to."""
+    return [(node, name) for node in workflow.nodes for name, other in workflow.links(node) if other == link]
+
+
+def is_conditioning(workflow: Workflow, known: Knowledge, point: Point) -> bool:
+    """Whether CONDITIONING comes out of `point`, or may, for all that is known."""
+    if point.node not in workflow:
+        return True
+    kind = workflow.kind(point.node)
+    facts = known.get(kind)
+    if facts is None or facts.wordless:
+        return True
+    made = (point.slot, point.lane) in facts.encodes or (kind in GUARDS and point.slot == 0)
+    return made or point.slot in facts.carries or bool(facts.refused and not facts.samples)

@@ -1,0 +1,258 @@
+"""What is known of each node class: packs/*.json, one file per node pack, described by packs/schema.json.
+
+A class that no file names is unknown, which means refused. `python -m headless guard` and `check` say so with a line
+of options for it; `with_server` fills gaps from what a running server tells of its nodes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+FOLDER = Path(__file__).with_name("packs")
+CHANGES = ("guidance", "attention", "conditioning", "latents", "model", "files", "network")
+OWN_NODES = ("nodes", "comfy_extras")  # python_module of ComfyUI's own nodes
+# Types that no prompt fits in. A node whose inputs and outputs are all among them cannot bring one to a sampler.
+WORDLESS_TYPES = frozenset(
+    [
+        "INT",
+        "FLOAT",
+        "BOOLEAN",
+        "COMBO",
+        "IMAGE",
+        "MASK",
+        "LATENT",
+        "VAE",
+        "AUDIO",
+        "VIDEO",
+        "SIGMAS",
+        "NOISE",
+        "CONTROL_NET",
+        "UPSCALE_MODEL",
+        "CLIP_VISION",
+        "CLIP_VISION_OUTPUT",
+        "MESH",
+        "VOXEL",
+        "SEGS",
+        "BBOX",
+    ]
+)
+TEXT_TYPES = frozenset(["INT", "FLOAT", "BOOLEAN", "COMBO", "STRING"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where something comes from: an input (a last `*` stands for any ending), or a lane of the pipe in that input."""
+
+    input: str
+    lane: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Source:
+        """'positive', 'basic_pipe.positive' or 'any_*'; a dot belongs to the lane, so no input name holds one."""
+        name, _, lane = text.partition(".")
+        return cls(name, lane)
+
+    def names(self, inputs: Iterable[str]) -> list[str]:
+        """Which of `inputs` it stands for."""
+        if self.input.endswith("*"):
+            return [name for name in inputs if name.startswith(self.input[:-1])]
+        return [self.input] if self.input in inputs else []
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """A node that makes a picture of CONDITIONING, or the guider of one that does.
+
+    positive, negative: what the picture is drawn towards, and away from
+    scales: inputs with guidance scales. Below 1 the negative is no longer drawn away from: with 0 it is the prompt
+    """
+
+    positive: tuple[Source, ...] = (Source("positive"),)
+    negative: tuple[Source, ...] = (Source("negative"),)
+    scales: tuple[str, ...] = ("cfg",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """An output slot that holds the encoded `texts` (input names), unguarded.
+
+    clip: input with the CLIP, or '@5' for the node's own output slot 5, or '' where it has one inside
+    encoders: for which text encoder each of the texts is, where they differ
+    rewrite: how guard puts SafreeConditioning in its place (see rewrite.py); '' where it cannot
+    reads: the prompt language of its texts, beside ComfyUI's own weights (see prompts.py)
+    pictures: inputs that are encoded together with the text
+    filter: SafreeFilterConditioning can follow it
+    """
+
+    texts: tuple[str, ...]
+    clip: str = "clip"
+    encoders: tuple[str, ...] = ()
+    rewrite: str = ""
+    reads: str = ""
+    pictures: tuple[str, ...] = ()
+    filter: bool = False
+
+
+Lanes = Mapping[str, tuple[Source, ...]]  # of a pipe: what each lane is made of; '*' for those that are not named
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What one node class does; several may hold at once, and a class with none of them is inert.
+
+    pack: file it stands in;  reason: why it may be in a workflow;  refused: why it may not
+    changes: what else it can change, out of CHANGES
+    samples, encodes (by output slot and lane), scales (guidance scales of a MODEL patch): see Sampler and Encoder
+    carries: by output slot the inputs that pass through it, or the lanes of the pipe that it is
+    wordless: its CONDITIONING is made of pictures or fixed tensors;  reads: it takes CONDITIONING and draws nothing
+    texts: inputs with prompts that are encoded past any guard, by it or by a node after it; they take the place of
+        what comes into its input `into`
+    guessed: taken from the types that a server tells;  vouched: from what whoever runs the check says
+    """
+
+    pack: str
+    reason: str = ""
+    refused: str = ""
+    changes: frozenset[str] = frozenset()
+    samples: Sampler | None = None
+    scales: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    into: str = ""
+    encodes: Mapping[tuple[int, str], Encoder] = dataclasses.field(default_factory=dict)
+    carries: Mapping[int, tuple[Source, ...] | Lanes] = dataclasses.field(default_factory=dict)
+    wordless: bool = False
+    reads: bool = False
+    guessed: bool = False
+    vouched: bool = False
+
+    @property
+    def inert(self) -> bool:
+        """Whether neither conditioning, prompts nor a refusal have to do with it."""
+        return not (self.refused or self.samples or self.texts or self.encodes or self.carries or self.wordless)
+
+
+class Knowledge(dict[str, Facts]):
+    """Facts by class name; `get` gives None for an unknown class."""
+
+    def with_server(self, object_info: dict) -> Knowledge:
+        """Together with what GET /object_info of a server tells about classes that are unknown here."""
+        told = {kind: facts for kind, info in object_info.items() if kind not in self and (facts := _told(info))}
+        return Knowledge({**self, **told})
+
+    def treating(self, kinds: Iterable[tuple[str, str]]) -> Knowledge:
+        """Together with (class, key of VOUCHED) of unknown classes that someone vouches for; what is known stays."""
+        return Knowledge({**{name: VOUCHED[kind] for name, kind in kinds}, **self})
+
+
+_CARRIER = {0: (Source("positive"), Source("conditioning"))}
+_ENCODER = {(0, ""): Encoder(("text",), rewrite="plain")}
+# What a person may say of a class that no pack file names. Conditioning that goes into a harmless one must be guarded.
+VOUCHED = {
+    "harmless": Facts("", "Called harmless by whoever runs this.", vouched=True),
+    "sampler": Facts("", "Called a sampler by whoever runs this.", samples=Sampler(), vouched=True),
+    "carrier": Facts("", "Said to pass conditioning on.", carries=_CARRIER, vouched=True),
+    "encoder": Facts(
+        "", "Said to encode its text.", encodes={(0, ""): Encoder(("text",), rewrite="plain")}, vouched=True
+    ),
+}
+
+
+@functools.cache
+def load() -> Knowledge:
+    """The pack files beside this module. ValueError for a class that stands in two of them."""
+    known = Knowledge()
+    for path in sorted(FOLDER.glob("*.json")):
+        if path.name == "schema.json":
+            continue
+        for kind, facts in parse(json.loads(path.read_text("utf-8"))).items():
+            if kind in known:
+                raise ValueError(f"{path.name}: {kind} is already described as a node of {known[kind].pack}")
+            known[kind] = facts
+    return known
+
+
+def parse(file: dict) -> dict[str, Facts]:
+    """The classes of one pack file."""
+    pack = file["pack"]
+    found = {}
+    for reason, kinds in file.get("inert", {}).items():
+        found |= {kind: Facts(pack, reason) for kind in kinds}
+    for kind, entry in file.get("nodes", {}).items():
+        found[kind] = _facts(pack, entry)
+    return found
+
+
+def _facts(pack: str, entry: dict) -> Facts:
+    values = {name: entry[name] for name in ("reason", "refused", "wordless", "reads", "into") if name in entry}
+    if "samples" in entry:
+        values["samples"] = _sampler(entry["samples"])
+    values |= {name: tuple(entry[name]) for name in ("scales", "texts") if name in entry}
+    encodes = {_place(key): _encoder(value) for key, value in entry.get("encodes", {}).items()}
+    carries = {int(slot): _carried(value) for slot, value in entry.get("carries", {}).items()}
+    return Facts(pack, **values, changes=frozenset(entry.get("changes", ())), encodes=encodes, carries=carries)
+
+
+def _place(key: str) -> tuple[int, str]:
+    """(output slot, lane) of '0' or '0.positive'."""
+    slot, _, lane = key.partition(".")
+    return int(slot), lane
+
+
+def _sampler(entry: dict) -> Sampler:
+    sides = {name: _sources(entry[name]) for name in ("positive", "negative") if name in entry}
+    return Sampler(**sides, **({"scales": tuple(entry["scales"])} if "scales" in entry else {}))
+
+
+def _encoder(entry: dict) -> Encoder:
+    return Encoder(**{name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()})
+
+
+def _carried(entry: list | dict) -> tuple[Source, ...] | Lanes:
+    if isinstance(entry, list):
+        return _sources(entry)
+    return {lane: _sources(texts) for lane, texts in entry.items()}
+
+
+def _sources(texts: Iterable[str]) -> tuple[Source, ...]:
+    return tuple(map(Source.parse, texts))
+
+
+def is_core(info: dict) -> bool:
+    """Whether an entry of /object_info is one of ComfyUI's own nodes that runs on the server itself."""
+    return info.get("python_module", "").split(".")[0] in OWN_NODES
+
+
+def types(info: dict) -> tuple[set[str], set[str]]:
+    """The types of the inputs and of the outputs of a node class, in the words of /object_info."""
+    specs = [spec[0] for group in ("required", "optional") for spec in _group(info, group).values() if spec]
+    return _names(specs), _names(info.get("output", []))
+
+
+def _group(info: dict, name: str) -> dict:
+    return info.get("input", {}).get(name) or {}
+
+
+def _names(types) -> set[str]:
+    """Type names; a list of choices is a COMBO."""
+    return {part.strip() for one in types for part in (one.split(",") if isinstance(one, str) else ("COMBO",))}
+
+
+def _told(info: dict) -> Facts | None:
+    """What the types of a class leave no doubt about; None where they leave any."""
+    if info.get("api_node"):
+        return Facts("", refused="Makes its result on another machine, where there is no guard.", samples=Sampler())
+    inputs, outputs = types(info)
+    changes = {"latents"} if "LATENT" in inputs & outputs else {"model"} if "MODEL" in inputs & outputs else set()
+    changes |= {"files"} if not outputs else set()
+    told = functools.partial(Facts, "", changes=frozenset(changes), guessed=True)
+    if is_core(info) and "CONDITIONING" not in inputs | outputs:
+        return told("One of this server's own ComfyUI nodes, without conditioning.")
+    if inputs | outputs <= WORDLESS_TYPES:
+        return told("No type of its inputs and outputs can hold a prompt.")
+    if outputs and outputs <= TEXT_TYPES:
+        return told("Makes text or numbers, which are judged where they are encoded.")
+    return None

@@ -1,0 +1,165 @@
+"""How a guard is put into a workflow: one way for each kind of text encoder that packs/*.json name under `rewrite`."""
+
+from __future__ import annotations
+
+from . import flow, prompts
+from .flow import Point, Trace
+from .guards import FILTER, GUARD
+from .knowledge import Encoder, Knowledge
+from .policy import Policy
+from .workflow import Link, Workflow
+
+SETTINGS = {"mode": "adaptive", "strength": 1.0, "threshold": 0.0, "self_validation": "auto"}
+# The system prompts of CLIPTextEncodeLumina2, by the value of its widget.
+LUMINA2 = {
+    "superior": "You are an assistant designed to generate superior images with the superior degree of image-text "
+    "alignment based on textual prompts or user prompts.",
+    "alignment": "You are an assistant designed to generate high-quality images with the highest degree of image-text "
+    "alignment based on textual prompts.",
+}
+
+
+class CannotGuard(ValueError):
+    """Why there is no guarded twin of an encoder; the text is for the report."""
+
+
+class Rewriter:
+    """Changes `workflow` in place.
+
+    positive: what leads to the inputs to guard; whatever else an encoder is connected to keeps the unguarded prompt
+    """
+
+    def __init__(self, workflow: Workflow, known: Knowledge, policy: Policy, positive: Trace):
+        self.flow, self.known, self.policy, self.positive = workflow, known, policy, positive
+        self._subspaces: dict[Link, Link] = {}
+        self._patches: dict[Link, Link] = {}
+
+    def guard(self, point: Point) -> tuple[str, list[str]]:
+        """(what was done, notes) after putting a guard where the conditioning of `point` is made, or CannotGuard."""
+        node, label = point.node, self.flow.label(point.node)
+        facts = self.known[self.flow.kind(node)]
+        encoder = facts.encodes[(point.slot, point.lane)]
+        uses = flow.consumers(self.flow, (node, point.slot))
+        alone = len(facts.encodes) == 1 and not facts.carries and not point.lane
+        inside = alone and set(uses) <= self.positive.inputs
+        kind, inputs, how, notes = self._build(node, encoder, keep=not inside)
+        if inside:  # the id keeps giving the conditioning, so that no link changes
+            self._put(node, kind, **inputs)
+            return f"{label} {how}", notes
+        guard = self._add(kind, "", **inputs)
+        for user, name in uses:
+            if (user, name) in self.positive.inputs:
+                self.flow.inputs(user)[name] = [guard, 0]
+        if alone:
+            notes.append(f"{label} stays for its other uses (a negative prompt, for one); its copy is guarded")
+        return f"{label} {how.replace('replaced', 'copied')}", notes
+
+    def guard_text(self, node: str, name: str) -> tuple[str, list[str]]:
+        """Guard a prompt that a detailer encodes by itself: as it would, in place of its positive conditioning."""
+        label, facts = self.flow.label(node), self.known[self.flow.kind(node)]
+        inputs, text = self.flow.inputs(node), self.flow.inputs(node)[name]
+        clip, positive = self.flow.link(node, "clip"), self.flow.link(node, facts.into)
+        if not (facts.into and clip and positive):
+            raise CannotGuard(f"{label} encodes its {name} by itself, with a CLIP that is not connected to it")
+        joined = isinstance(text, str) and text.startswith("[CONCAT]")
+        text = text.removeprefix("[CONCAT]") if joined else text
+        if isinstance(text, str) and (found := prompts.special(text, "impact")):
+            raise CannotGuard(f"{label} encodes its {name} by itself, and only it can read {', '.join(found)} there")
+        guard = self._add(GUARD, "", clip=list(clip), subspaces=self._chain(clip), text=text, **SETTINGS)
+        if joined:
+            guard = self._add("ConditioningConcat", "", conditioning_to=list(positive), conditioning_from=[guard, 0])
+        inputs |= {facts.into: [guard, 0], name: ""}
+        return f"{label}: {name} encoded by {GUARD}", []
+
+    def validate(self, sampler: str) -> None:
+        """Put a SelfValidationPatch before the sampler's model."""
+        model = self.flow.link(sampler, "model")
+        if model is None or self.flow.kind(sampler) in ("SelfValidatingSampler", "PerpNeg"):
+            return
+        if model not in self._patches:
+            patch = self._add("SelfValidationPatch", "", model=list(model), unit="share", filtered_steps=-1)
+            self._patches[model] = (patch, 0)
+        self.flow.inputs(sampler)["model"] = list(self._patches[model])
+
+    def _build(self, node: str, encoder: Encoder, keep: bool):
+        """(class, inputs, how, notes) of the guard for an encoder; other nodes that it takes are added."""
+        label, inputs = self.flow.label(node), self.flow.inputs(node)
+        clip = self._clip(node, encoder)
+        if encoder.filter and self.policy.filters:
+            copy = node if keep else self._add(self.flow.kind(node), "", **inputs)
+            values = {"conditioning": [copy, 0], "subspaces": self._chain(clip), "strength": 1.0, "threshold": 0.0}
+            return FILTER, values, f"followed by {FILTER}, which is weaker: it leaves traces of the concept", []
+        if not hasattr(self, f"_{encoder.rewrite}") or not encoder.rewrite:
+            raise CannotGuard(f"{label} has no guarded twin")
+        text, notes = self._text(node, encoder)
+        values = {"clip": list(clip), "subspaces": self._chain(clip), "text": text, **SETTINGS}
+        kind, values, how = getattr(self, f"_{encoder.rewrite}")(node, encoder, values)
+        return kind, values, how, notes
+
+    def _clip(self, node: str, encoder: Encoder) -> Link:
+        clip = (node, int(encoder.clip[1:])) if encoder.clip.startswith("@") else self.flow.link(node, encoder.clip)
+        if clip is None:
+            raise CannotGuard(f"{self.flow.label(node)} has no CLIP that SafreeConditioning could take")
+        return clip
+
+    def _text(self, node: str, encoder: Encoder) -> tuple[str | list, list[str]]:
+        """(the one prompt that an encoder encodes, notes); CannotGuard where there is none, or several."""
+        label, inputs = self.flow.label(node), self.flow.inputs(node)
+        texts = [inputs.get(name) for name in encoder.texts]
+        for name, text in zip(encoder.texts, texts, strict=True):
+            if not isinstance(text, str) and not self.flow.link(node, name):
+                raise CannotGuard(f"{label} has {text!r} for {name}, which is no text. Write one, or connect it.")
+        if any(text != texts[0] for text in texts):
+            raise CannotGuard(f"{label} encodes several different texts, which SafreeConditioning cannot")
+        if not encoder.reads or not isinstance(texts[0], str):
+            return texts[0], [f"{label} reads its text as {encoder.reads}, the guard as it stands"] * bool(
+                encoder.reads
+            )
+        text = prompts.without_loras(texts[0])
+        found = prompts.special(text, encoder.reads)
+        return text, [f"{label}: {', '.join(found)} counts as plain words in the guarded prompt"] * bool(found)
+
+    def _plain(self, node: str, encoder: Encoder, values: dict):
+        return GUARD, values, f"replaced by {GUARD}"
+
+    def _flux(self, node: str, encoder: Encoder, values: dict):
+        guard = self._add(GUARD, "", **values)
+        guidance = self.flow.inputs(node).get("guidance", 3.5)
+        values = {"conditioning": [guard, 0], "guidance": guidance}
+        return "FluxGuidance", values, f"replaced by {GUARD} and FluxGuidance"
+
+    def _sd3(self, node: str, encoder: Encoder, values: dict):
+        if not values["text"] and self.flow.inputs(node).get("empty_padding") == "none":
+            raise CannotGuard(f"{self.flow.label(node)} has no text and no padding, so it encodes no token at all")
+        return GUARD, values, f"replaced by {GUARD}"
+
+    def _lumina2(self, node: str, encoder: Encoder, values: dict):
+        system = LUMINA2.get(str(self.flow.inputs(node).get("system_prompt")))
+        if not system or not isinstance(values["text"], str):
+            raise CannotGuard(f"{self.flow.label(node)} puts a system prompt before its text, which is connected")
+        return GUARD, {**values, "text": f"{system} <Prompt Start> {values['text']}"}, f"replaced by {GUARD}"
+
+    def _sizes(self, node: str, encoder: Encoder, values: dict):
+        """The encoder stays, with no text, for the sizes or the score that it adds."""
+        empty = {**self.flow.inputs(node), **dict.fromkeys(encoder.texts, "")}
+        sizes = self._add(self.flow.kind(node), "Sizes only", **empty)
+        return GUARD, {**values, "like": [sizes, 0]}, f"replaced by {GUARD}, which takes its sizes from a copy"
+
+    def _chain(self, clip: Link) -> list:
+        """The end of the chain of ConceptSubspaces for a CLIP, made once."""
+        if clip not in self._subspaces:
+            before: dict = {}
+            for name in self.policy.concept_sets:
+                values = {"clip": list(clip), "concept_set": name, "phrases": "", "strength": 1.0}
+                node = self._add("ConceptSubspace", name, **values, **before)
+                before = {"subspaces": [node, 0]}
+            self._subspaces[clip] = (node, 0)
+        return list(self._subspaces[clip])
+
+    def _add(self, kind: str, title: str, **inputs) -> str:
+        node = self.flow.new_id()
+        self.flow.nodes[node] = {"class_type": kind, "inputs": inputs, "_meta": {"title": title or kind}}
+        return node
+
+    def _put(self, node: str, kind: str, **inputs) -> None:
+        self.flow.nodes[node] = {**self.flow.nodes[node], "class_type": kind, "inputs": inputs}
