@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..safree import SafreeError
-from .conditioning import KEY, intact, role
+from .marks import intact, read, role
 
 WIDTHS = ("context_dim", "context_in_dim")  # of a diffusion model's configuration; other families name none
 
@@ -33,8 +33,8 @@ def before(conds: dict[str, list[dict]]) -> list[str]:
             f" for what was mixed into {edited} of {len(marked)} guarded prompts, edited after SafreeConditioning "
             "(averaged, multiplied or concatenated with unguarded conditioning). Edit the text instead, or guard both."
         )
-    filtered = {cond[KEY].pair for cond in marked if role(cond) == "filtered"}
-    if any(role(cond) == "original" and cond[KEY].share > 0 and cond[KEY].pair not in filtered for cond in marked):
+    filtered = {read(cond).pair for cond in marked if role(cond) == "filtered"}
+    if any(role(cond) == "original" and read(cond).share > 0 and read(cond).pair not in filtered for cond in marked):
         found.append(
             ": a node took the filtered part out of a guarded prompt and left the original one. Connect the whole "
             "output of SafreeConditioning."
@@ -81,6 +81,6 @@ def sigma_range(cond: dict, sampling) -> tuple[float, float]:
     """(start, end) in sigmas of the range that other nodes and scheduled encoding gave this cond; t' has no part."""
     if "timestep_end" in cond:
         return cond["timestep_start"], cond["timestep_end"]
-    first, last = cond[KEY].span if role(cond) else (0.0, 1.0)
+    first, last = read(cond).span if role(cond) else (0.0, 1.0)
     start, end = max(first, cond.get("start_percent", 0.0)), min(last, cond.get("end_percent", 1.0))
     return float(sampling.percent_to_sigma(start)), float(sampling.percent_to_sigma(end)) if end < 1 else 0.0

@@ -7,7 +7,7 @@ import torch
 from ..safree import SafreeError
 from ..safree.projection import remove_nearest, resemblance
 from ..safree.subspace import ConceptSubspace
-from . import conditioning, families
+from . import conditioning, families, marks
 from .report import Finding, Settings, note, report
 
 THRESHOLD = 0.6  # cosine; on the tests' checkpoint 95 % of harmless prompts stay below .54, 95 % of weapons above .63
@@ -29,6 +29,7 @@ def filter_conditioning(entries: list, subspaces: tuple[ConceptSubspace, ...], s
         raise SafreeError("the conditioning is empty. Connect the output of a text encode node.")
     limit, findings, filtered = threshold or THRESHOLD, [], []
     active = [subspace for subspace in subspaces if subspace.strength * strength > 0]
+    concepts = marks.fingerprints(tuple(active))
     for tensor, options in entries:
         if not torch.isfinite(tensor).all():
             raise SafreeError("the conditioning holds NaN or infinity. Check the text encoder's precision and LoRAs.")
@@ -40,8 +41,8 @@ def filter_conditioning(entries: list, subspaces: tuple[ConceptSubspace, ...], s
         filtered.append([result, dict(options)])
     done = report("", subspaces, Settings("conditioning", strength, threshold), findings, 1.0, 50.0, NOTES)
     if not any(finding.strength for finding in findings):
-        return conditioning.mark(entries, "clear" if active else "unchecked"), done
-    return conditioning.guarded(filtered, entries, 1.0, 50.0), done
+        return conditioning.mark(entries, "clear" if active else "unchecked", concepts), done
+    return conditioning.guarded(filtered, entries, 1.0, 50.0, concepts), done
 
 
 def _columns(subspace: ConceptSubspace, width: int) -> dict[str, slice]:

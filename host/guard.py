@@ -6,7 +6,7 @@ import torch
 
 from ..safree import SafreeError, check_choice, validation
 from ..safree.subspace import MODES, ConceptSubspace
-from . import adaptive, conditioning, projective
+from . import adaptive, conditioning, marks, projective
 from .encoders import check_embeddings, encoders, tokenize
 from .report import Settings, report
 from .subspaces import probe_row
@@ -40,17 +40,18 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
         probe = encoder.pooled(clip, [probe_row(clip, encoder)])[0]
         for subspace in active:
             subspace.check_encoder(encoder.key, probe)
+    concepts = marks.fingerprints(active)
     method = adaptive if settings.mode == "adaptive" else projective
     findings, filtered, beta = method.steer(clip, found, tokens, base, active, settings)
     if filtered is None:
-        return conditioning.mark(base, "clear"), report(text, subspaces, settings, findings)
+        return conditioning.mark(base, "clear", concepts), report(text, subspaces, settings, findings)
     if not all(torch.isfinite(tensor).all() for tensor, _ in filtered):
         raise SafreeError("the encoded prompt holds NaN or infinity. Check its weights, such as (word:1.3).")
     steps = _validated_steps(settings, beta)
     share = validation.share(steps)
     notes = [] if method is adaptive else projective.left_out(clip, found, base)
     done = report(text, subspaces, settings, findings, share, steps, notes)
-    return conditioning.guarded(filtered, base, share, steps), done
+    return conditioning.guarded(filtered, base, share, steps, concepts), done
 
 
 def _validated_steps(settings: Settings, beta: float) -> float:

@@ -14,7 +14,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from ..safree import SafreeError, check_share
 from ..safree.fourier import re_attend
 from . import compat
-from .conditioning import KEY, Mark, role
+from .marks import KEY, Mark, read, role
 
 WRAPPER = "safree_reattention"
 REFERENCES = "safree_reference"  # key of the original prompts among a run's conds
@@ -135,8 +135,8 @@ def _add_references(guider) -> _Run | None:
         roles.add(role(cond))
         if role(cond) != "filtered":
             continue
-        tensor, pooled = cond[KEY].original
-        reference = {**cond, "cross_attn": tensor, "uuid": uuid.uuid4(), KEY: Mark("reference")}
+        tensor, pooled = read(cond).original
+        reference = {**cond, "cross_attn": tensor, "uuid": uuid.uuid4(), KEY: Mark("reference").stored()}
         # or the host takes the name of REFERENCES for it, and the SDXL refiner's aesthetic score from that
         reference.setdefault("prompt_type", branch)
         if pooled is not None:

@@ -12,8 +12,9 @@ import torch
 
 from ..safree import SafreeError, check_choice, naming
 from ..safree.validation import filtered_steps
-from . import checks
-from .conditioning import KEY, RANGE, Mark, intact, is_zero, role
+from . import checks, marks
+from .conditioning import RANGE
+from .marks import Mark, intact, is_zero, read, role
 
 UNITS = ("share", "steps")
 ON_PROBLEMS = ("error", "warn")
@@ -105,17 +106,17 @@ def split(conds: list[dict], sigmas: torch.Tensor, sampling, switch: Switch) -> 
     Areas, masks, control, hooks and timestep ranges that other nodes put on them hold for both parts. Raises
     SafreeError when the original part is needed but lost.
     """
-    twins = {cond[KEY].pair: cond for cond in conds if role(cond) == "original"}
-    paired = {cond[KEY].pair for cond in conds if role(cond) == "filtered"}
+    twins = {read(cond).pair: cond for cond in conds if role(cond) == "original"}
+    paired = {read(cond).pair for cond in conds if role(cond) == "filtered"}
     out = []
     for cond in conds:
         switch.roles.add(role(cond))
-        if role(cond) == "original" and cond[KEY].pair in paired:
+        if role(cond) == "original" and read(cond).pair in paired:
             continue  # placed beside its filtered twin
         if role(cond) != "filtered":
             out.append(cond)
             continue
-        mark = cond[KEY]
+        mark = read(cond)
         count = switch.steps(mark)
         switch.filtered.append(count)
         meet = _boundary(sigmas, count)
@@ -139,10 +140,9 @@ def _original(cond: dict, mark: Mark) -> dict:
         )
     tensor, pooled = mark.original
     original = {**cond, "cross_attn": tensor, "uuid": uuid.uuid4()}
-    original[KEY] = dataclasses.replace(mark, role="original", tensor=tensor, pooled=pooled, original=None)
     if pooled is not None:
         original["pooled_output"] = pooled
-    return original
+    return marks.write(tensor, original, dataclasses.replace(mark, role="original", original=None))
 
 
 def _ranged(cond: dict, sampling, start_at_most: float = float("inf"), end_at_least: float = 0.0) -> dict:

@@ -27,7 +27,7 @@ def recording(pack, model):
 
     def calc(executor, inner, conds, x, timestep, options):
         active = [c for c in conds[0] if comfy.samplers.get_area_and_mult(c, x, timestep) is not None]
-        seen.append([pack.host.conditioning.role(c) for c in active])
+        seen.append([pack.host.marks.role(c) for c in active])
         return executor(inner, conds, x, timestep, options)
 
     clone = model.clone()

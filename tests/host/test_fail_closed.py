@@ -277,7 +277,7 @@ def test_a_filter_of_no_steps_is_called_not_active(run, prompts):
 @fault("so few steps that the self-validated share rounds to none", "one step is filtered nevertheless")
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_few_steps_are_filtered_for_one_at_least(run, prompts, steps):
-    assert prompts["halves"][0][1]["safree"].share < 1 / 4
+    assert prompts["halves"][0][1]["safree"]["share"] < 1 / 4
     _, report, trace = run(prompts["halves"], steps=steps)
     assert report["filtered_steps"] == [1]
     assert "filtered" in trace.calls[0][1]

@@ -49,7 +49,7 @@ class Trace:
         for name, conds in guider.conds.items():
             for cond in conds:
                 mark = cond.get("safree")
-                self.roles[cond["uuid"]] = mark.role if mark else name
+                self.roles[cond["uuid"]] = mark["role"] if mark else name
         return executor(guider, sigmas, *args, **kwargs)
 
     def _call(self, executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
