@@ -1,47 +1,171 @@
 """Whether every sampler of a workflow is guarded: a pure function for servers that take workflows from strangers.
 
     from headless.check import Policy, unguarded_samplers
-    if problems := unguarded_samplers(body["prompt"], object_info, Policy(concept_sets=("nudity",))):
+    if problems := unguarded_samplers(body["prompt"], object_info, Policy.for_strangers(("nudity",))):
         refuse("; ".join(map(str, problems)))
 
-It follows the data: back from each sampler's positive input, through nodes known to pass CONDITIONING on, to where the
-prompt was encoded. What it does not know it refuses. Standard library alone. check_command.py is the command.
+One rule: what reaches the model is guarded, whatever its branch. The check follows the data, back from each input that
+a sampler draws with, through nodes known to pass CONDITIONING on, to where the text was encoded. Every class of node in
+the workflow must stand in the tables (headless/packs), with a reason why it may; all else is refused. It takes time in
+proportion to the workflow. Standard library alone. `python -m headless check` is the command.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
-from . import flow, knowledge
-from .flow import Point
-from .guards import GUARDS, at_least, faults_of_guard
-from .knowledge import Knowledge, Source
+from . import knowledge
+from .feedback import arithmetic
+from .flow import Point, is_conditioning
+from .knowledge import Facts, Knowledge, Sampler, Source, conditioning_inputs, is_core
+from .limits import beyond, number, within
 from .policy import Policy, Problem
-from .quality_words import only_quality_words
-from .settle import Settled
+from .states import States
 from .workflow import Workflow, WorkflowError
+
+__all__ = ["MAX_BYTES", "MAX_NODES", "Policy", "Problem", "Rules", "parse_request", "unguarded_samplers"]
 
 MAX_BYTES = 8 * 2**20  # of a POST /prompt; the editor sends a workflow twice, in both formats
 MAX_NODES = 20_000
+CORE = "ComfyUI"  # the pack of its own nodes
+OUR_SAMPLER, OUR_PATCH = "SelfValidatingSampler", "SelfValidationPatch"
 
 
 def unguarded_samplers(workflow: dict, object_info: dict | None = None, policy: Policy | None = None) -> list[Problem]:
-    """The samplers of an API-format `workflow` that unguarded conditioning can reach; empty when all is guarded.
+    """What in an API-format `workflow` is not guarded, or not known to be; empty when all is guarded.
 
-    object_info: the server's answer to GET /object_info; with it, ComfyUI's own nodes of any version are recognised
+    object_info: the server's answer to GET /object_info. It fills gaps for one's own graphs: nodes of other packs whose
+        types can hold no prompt. And it refuses more: ComfyUI's class names from elsewhere, and conditioning that goes
+        into a node where the tables know of none
     Raises WorkflowError when `workflow` is not in API format, or has more than MAX_NODES nodes.
     """
-    graph = Workflow(workflow)
-    if len(graph.nodes) > MAX_NODES:
-        raise WorkflowError(f"the workflow has {len(graph.nodes):,} nodes; the check takes at most {MAX_NODES:,}.")
-    policy = policy or Policy()
-    return _Check(graph, known_to(policy, object_info or {}), policy).problems()
+    flow = Workflow(workflow)
+    if len(flow.nodes) > MAX_NODES:
+        raise WorkflowError(f"the workflow has {len(flow.nodes):,} nodes; the check takes at most {MAX_NODES:,}.")
+    policy, info = policy or Policy(), object_info or {}
+    return Rules(flow, known_to(policy, info), policy, info).problems()
 
 
 def known_to(policy: Policy, object_info: dict) -> Knowledge:
     """What is known of node classes, by this server and by whoever made the policy too."""
     treated = (*policy.treated, *((kind, "harmless") for kind in policy.allowed))
     return knowledge.load().with_server(object_info).treating(treated)
+
+
+class Rules:
+    """What a policy demands of each node of one workflow; make one for a workflow, and ask it for all of its nodes.
+
+    turned: why a plain negative is not sure to be drawn away from, anywhere in this workflow; '' if it is
+    """
+
+    def __init__(self, workflow: Workflow, known: Knowledge, policy: Policy, object_info: dict | None = None):
+        self.flow, self.known, self.policy, self.info = workflow, known, policy, object_info or {}
+        self.states = States(workflow, known, policy)
+        self.arithmetic = arithmetic(workflow, known)
+        self.turned = next(filter(None, map(self._turned_by, workflow.nodes)), "") or self.arithmetic
+
+    def problems(self) -> list[Problem]:
+        return [problem for node in self.flow.nodes for problem in self._problems(node)]
+
+    def inputs_to_guard(self, node: str) -> tuple[Source, ...]:
+        """The inputs of a sampler that must be guarded: what it draws, and the negative where it might be drawn."""
+        sampler = self.known[self.flow.kind(node)].samples
+        return (*sampler.positive, *(sampler.negative if self._why_negatives(node, sampler) else ()))
+
+    def why_refused(self, node: str) -> tuple[str, ...]:
+        """Why a node may not be in the workflow, whatever it is connected to; empty if it may."""
+        kind = self.flow.kind(node)
+        facts, info = self.known.get(kind), self.info.get(kind)
+        if facts is None or (facts.guessed and (self.policy.strangers or facts.changes or is_core(info))):
+            return ("is unknown to this check: it may sample, encode, or change what the model does",)
+        if facts.pack == CORE and info is not None and not is_core(info):
+            return (f"comes from {info.get('python_module')!r} on this server, and not from ComfyUI",)
+        if facts.changes == {"files"} and kind in self.policy.allowed:
+            return ()
+        if facts.refused and (facts.samples or facts.changes or not facts.pack):  # an encoder is judged where it leads
+            return (facts.refused,)
+        if info is not None and (names := self._new_inputs(facts, info)):
+            return (f"takes conditioning at {', '.join(sorted(names))}, of which this check knows nothing",)
+        if self.policy.strangers and "files" in facts.changes:
+            return (f"writes files that other workflows can read: {facts.reason}",)
+        return () if facts.changes & {"guidance", "latents", "pictures"} else beyond(self.flow, node, facts.limits)
+
+    def _new_inputs(self, facts: Facts, info: dict) -> frozenset[str]:
+        """Inputs for conditioning that a node of ComfyUI's own has on this server, and the tables do not know."""
+        if facts.pack != CORE or facts.reads or facts.refused:
+            return frozenset()
+        return conditioning_inputs(info) - facts.takes
+
+    def _turned_by(self, node: str) -> str:
+        """Why guidance may be turned round by a node; '' if it is not."""
+        facts = self.known.get(self.flow.kind(node))
+        if (
+            facts is None
+            or "guidance" not in facts.changes
+            or (facts.limits and not beyond(self.flow, node, facts.limits))
+        ):
+            return ""
+        return f"because of {self.flow.label(node)}"
+
+    def _why_negatives(self, node: str, sampler: Sampler) -> str:
+        """Why the negative of a sampler must be guarded; '' where it need not be."""
+        if self.policy.negatives:
+            return "by this policy"
+        if not all(within(number(self.flow, node, name), [1.0, float("inf")]) for name in sampler.scales):
+            return "because of its guidance scale"
+        return self.turned
+
+    def _problems(self, node: str) -> Iterator[Problem]:
+        kind = self.flow.kind(node)
+        if reasons := self.why_refused(node):
+            yield Problem(node, kind, "", reasons)
+            return
+        facts = self.known[kind]
+        if facts.samples:
+            yield from self._sampler(node, facts.samples)
+        elif facts.vouched and not facts.carries and not facts.encodes:
+            yield from self._vouched(node)
+        for name in facts.texts:
+            if self.flow.inputs(node).get(name, "") not in (None, ""):
+                yield Problem(node, kind, name, ("a text that this node encodes by itself, without the guard",))
+        if kind in (OUR_SAMPLER, OUR_PATCH):
+            yield from self._our_settings(node)
+
+    def _sampler(self, node: str, sampler: Sampler) -> Iterator[Problem]:
+        kind = self.flow.kind(node)
+        for source in sampler.positive:
+            if reasons := self.states.at(node, source, "positive").reasons:
+                yield Problem(node, kind, str(source), reasons)
+        if why := self._why_negatives(node, sampler):
+            for source in sampler.negative:
+                if reasons := self.states.at(node, source, "negative").reasons:
+                    yield Problem(node, kind, str(source), (*reasons, f"a negative must be guarded here {why}"))
+
+    def _vouched(self, node: str) -> Iterator[Problem]:
+        """Conditioning that goes into a node which somebody calls harmless."""
+        for name, link in self.flow.links(node):
+            if is_conditioning(self.flow, self.known, Point(*link)):
+                role = "negative" if "negative" in name else "positive"
+                if role == "negative" and not (self.policy.negatives or self.turned):
+                    continue
+                if reasons := self.states.at(node, Source(name), role).reasons:
+                    yield Problem(node, self.flow.kind(node), name, reasons)
+
+    def _our_settings(self, node: str) -> Iterator[Problem]:
+        """Settings of our sampler and patch with which the guard does not hold to the end."""
+        kind, inputs = self.flow.kind(node), self.flow.inputs(node)
+        if not self.policy.any_mode and (value := inputs.get("filtered_steps")) != -1:
+            yield Problem(node, kind, "filtered_steps", (f"filtered_steps {value!r}: only -1 lets the guard decide",))
+        if self.policy.strangers and (value := inputs.get("on_problem", "error")) != "error":
+            yield Problem(node, kind, "on_problem", (f"on_problem {value!r}: only 'error' stops the run",))
+        if self.arithmetic and (value := inputs.get("negatives")) != "guarded" and self._keeps_words(node):
+            # it keeps all words of a guarded negative as long as that is drawn away from, which sums of runs turn round
+            yield Problem(node, kind, "negatives", (f"negatives {value!r}: only 'guarded' counts {self.arithmetic}",))
+
+    def _keeps_words(self, node: str) -> bool:
+        """Whether a guarded negative may reach our sampler, or the samplers behind our patch."""
+        return self.flow.kind(node) == OUR_PATCH or self.states.at(node, Source("negative"), "negative").guarded
 
 
 def parse_request(body: bytes) -> dict:
@@ -66,135 +190,3 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict:
     if len(found) != len(pairs):
         raise ValueError("a key stands twice in one object")
     return found
-
-
-def inputs_to_guard(workflow: Workflow, known: Knowledge, node: str, policy: Policy) -> tuple[Source, ...]:
-    """The inputs of a sampler that must be guarded: what it draws, the negative too where its scale says so."""
-    sampler = known[workflow.kind(node)].samples
-    scales = [_number(workflow, node, name) for name in sampler.scales]
-    for before in workflow.before(node, "model"):
-        facts = known.get(workflow.kind(before))
-        scales += [_number(workflow, before, name) for name in (facts.scales if facts else ())]
-    repels = all(at_least(scale, 1.0) for scale in scales)
-    return sampler.positive + (sampler.negative if policy.negatives or not repels else ())
-
-
-def _number(workflow: Workflow, node: str, name: str):
-    """The value of an input, read from a primitive node where it is connected to one."""
-    link = workflow.link(node, name)
-    if link and link[0] in workflow and workflow.kind(link[0]) in ("PrimitiveFloat", "PrimitiveInt"):
-        return workflow.inputs(link[0]).get("value")
-    return workflow.inputs(node).get(name)
-
-
-def why_refused(kind: str, known: Knowledge) -> str | None:
-    """Why a node of this class may not be in a workflow, whatever it is connected to; None if it may."""
-    facts = known.get(kind)
-    if facts is None:
-        return "is unknown to this check: it may sample or encode by itself"
-    return facts.refused if facts.samples or facts.pack == "" else None
-
-
-class _Check:
-    def __init__(self, workflow: Workflow, known: Knowledge, policy: Policy):
-        self.flow, self.known, self.policy = workflow, known, policy
-        self._judged = Settled(self._expand, ("its connections run in a circle",))
-
-    def problems(self) -> list[Problem]:
-        return [problem for node in self.flow.nodes for problem in self._problems(node)]
-
-    def _problems(self, node: str):
-        kind = self.flow.kind(node)
-        if reason := why_refused(kind, self.known):
-            yield Problem(node, kind, "", (reason,))
-            return
-        facts = self.known[kind]
-        if facts.samples:
-            for source in inputs_to_guard(self.flow, self.known, node, self.policy):
-                if source in facts.samples.negative and self._harmless_negative(node, source):
-                    continue
-                if reasons := self._source(node, source):
-                    yield Problem(node, kind, source.input, reasons)
-            if reasons := self._switched_off(node):
-                yield Problem(node, kind, "", reasons)
-        elif facts.vouched and not facts.carries and not facts.encodes:
-            for name, link in self.flow.links(node):
-                wanted = "negative" not in name and flow.is_conditioning(self.flow, self.known, Point(*link))
-                if wanted and (reasons := self.reasons(Point(*link))):
-                    yield Problem(node, kind, name, reasons)
-        for name in facts.texts:
-            if reason := self._text(node, name):
-                yield Problem(node, kind, name, (reason,))
-
-    def _harmless_negative(self, node: str, source: Source) -> bool:
-        """Whether a negative is zero, or a list of faults of a picture."""
-        point = Point(*(self.flow.link(node, source.input) or ("", 0)), source.lane)
-        zero = point.node in self.flow and self.flow.kind(point.node) == "ConditioningZeroOut"
-        if zero:
-            point = Point(*(self.flow.link(point.node, "conditioning") or ("", 0)))
-        facts = self.known.get(self.flow.kind(point.node)) if point.node in self.flow else None
-        if facts is None or (point.slot, point.lane) not in facts.encodes:
-            return False
-        texts = facts.encodes[(point.slot, point.lane)].texts
-        return zero or all(only_quality_words(self.flow.inputs(point.node).get(name)) for name in texts)
-
-    def _text(self, node: str, name: str) -> str | None:
-        """Why a prompt that a node encodes by itself may not be there."""
-        value = self.flow.inputs(node).get(name, "")
-        if value is None or (isinstance(value, str) and not value.strip()):
-            return None
-        return f"{self.flow.label(node)} encodes its {name} by itself, without the guard"
-
-    def _switched_off(self, node: str) -> tuple[str, ...]:
-        """Settings on the way to a sampler that end the filter early."""
-        if self.policy.any_mode:
-            return ()
-        switches = [node] if self.flow.kind(node) == "SelfValidatingSampler" else []
-        switches += [n for n in sorted(self.flow.before(node, "model")) if self.flow.kind(n) == "SelfValidationPatch"]
-        return tuple(
-            f"{self.flow.label(n)} has filtered_steps {value!r}; only -1 lets the guard decide"
-            for n in switches
-            if (value := self.flow.inputs(n).get("filtered_steps")) != -1
-        )
-
-    def _source(self, node: str, source: Source) -> tuple[str, ...]:
-        """Why an input is not guarded. One that is not there brings no prompt; the server will not run its node."""
-        links = [self.flow.link(node, name) for name in source.names(self.flow.inputs(node))]
-        found = [reason for link in links if link for reason in self.reasons(Point(*link, source.lane))]
-        return tuple(dict.fromkeys(found + self._gaps(node, source)))
-
-    def reasons(self, start: Point) -> tuple[str, ...]:
-        """Why the CONDITIONING at `start` is not guarded; empty if it is."""
-        return self._judged[start]
-
-    def _expand(self, point: Point):
-        """(points that pass through `point`, function that makes its reasons of theirs)."""
-        if point.node not in self.flow:
-            return (), lambda _: (f"{self.flow.label(point.node)} is not in the workflow",)
-        sources = flow.carried(self.flow, self.known, point)
-        if sources is None:
-            return (), lambda _: self._made(point)
-        gaps = [reason for source in sources for reason in self._gaps(point.node, source)]
-        before = flow.before(self.flow, self.known, point)
-        return before, lambda reasons: tuple(dict.fromkeys([one for group in reasons for one in group] + gaps))
-
-    def _gaps(self, node: str, source: Source) -> list[str]:
-        """Inputs that are there and are no connection."""
-        names = source.names(self.flow.inputs(node))
-        return [f"input {n} of {self.flow.label(node)} is no connection" for n in names if not self.flow.link(node, n)]
-
-    def _made(self, point: Point) -> tuple[str, ...]:
-        """Why the CONDITIONING that a node makes itself is not guarded."""
-        node, kind = point.node, self.flow.kind(point.node)
-        label, facts = self.flow.label(node), self.known.get(kind)
-        if kind in GUARDS and point.slot == 0:
-            return faults_of_guard(self.flow, node, self.policy)
-        if facts is None:
-            return (f"{label} is unknown to this check",)
-        if facts.refused:
-            return (f"{label}: {facts.refused}",)
-        if facts.wordless:
-            return ()
-        if (point.slot, point.lane) in facts.encodes:
-            return (f"{label} encodes its text without the guard",)
-        return (f"{label} gives no conditioning at this output",)

@@ -1,31 +1,39 @@
 """Say whether every sampler of an API-format workflow is guarded by SAFREE. Standard library alone.
 
-    python -m headless check workflow.json --concept-set nudity --server 127.0.0.1:8188
+    python -m headless check workflow.json --concept-set nudity
+    python -m headless check workflow.json --concept-set nudity --strangers --server 127.0.0.1:8188
 
 The exit code is 0 when all samplers are guarded, 1 when one is not or a node is unknown, 2 when the file is no workflow
-in API format. In a server of your own, call headless.check.unguarded_samplers on the body of each POST /prompt.
+in API format. In a server of your own, call headless.check.unguarded_samplers on the body of each POST /prompt, or
+start from headless/proxy.py.
 
-Checked: each input that a sampler or guider draws its picture from is followed back, through nodes that are known to
-pass conditioning on, to where the text was encoded. That must be SafreeConditioning in mode adaptive, with automatic
-threshold, full strength, and a subspace in effect. With --concept-set, the shipped set of that name must be among its
-subspaces, made with the same CLIP and without phrases added or exempted. Negative prompts may be plain where the
-guidance scale is a number of 1 or more; below 1 a sampler draws what the negative says.
+One rule: what reaches the model is guarded, whatever its branch. Each input that a sampler or guider draws with is
+followed back, through nodes that are known to pass conditioning on, to where the text was encoded. That must be
+SafreeConditioning in mode adaptive, with automatic threshold, full strength, and a subspace in effect. With
+--concept-set, the shipped set of that name must be among its subspaces, made with the same CLIP and without phrases
+added or exempted.
 
-Refused, because nobody can tell from the workflow what they do: nodes that are not ComfyUI's own (--allow NAME for
-those that you know), API nodes, conditioning from files, encoders that take a second text or a picture beside the
-prompt (ControlNet text, GLIGEN boxes, PhotoMaker, Qwen-Image-Edit). Not checked: pictures that go in (img2img,
-ControlNet, Redux, reference images), what a LoRA draws unasked, and text encoders that SAFREE does not support: there
-SafreeConditioning stops the run with an error.
+Negative prompts: with --strangers they must be guarded too, zero (ConditioningZeroOut), or lists of faults of a picture
+('blurry, watermark'; headless/quality_words.py). Without, in one's own workflows, plain ones pass where they are surely
+drawn away from: guidance scales that are numbers of 1 or more, no patch that may turn guidance round (FreSca below 1,
+tone mapping, rising sigmas, ...), and no arithmetic on what samplers make.
+
+Every class of node must stand in headless/packs with the reason why it may be there. Refused: all others (--allow NAME
+for those that you know to be harmless), nodes that write or read models, latents or conditioning, training, API nodes,
+encoders that take a second text or a picture beside the prompt. Not checked: pictures that go in (img2img, ControlNet,
+reference images), what a LoRA draws unasked, and text encoders that SAFREE does not support: there SafreeConditioning
+stops the run with an error.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import urllib.request
 
-from .check import unguarded_samplers
+from .check import known_to, unguarded_samplers
 from .client import address
 from .knowledge import VOUCHED
 from .policy import Policy
@@ -45,6 +53,7 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow", action="append", default=[], metavar="NAME", help="the same as --treat NAME=harmless"
     )
+    parser.add_argument("--strangers", action="store_true", help="the policy for workflows that anybody may send")
     parser.add_argument("--negatives", action="store_true", help="negative prompts must be guarded too")
     parser.add_argument(
         "--accept-filter", action="store_true", help="SafreeFilterConditioning, which is weaker, counts"
@@ -64,8 +73,13 @@ def _treatment(text: str) -> tuple[str, str]:
 
 def policy_of(args: argparse.Namespace, concept_sets: tuple[str, ...], **more) -> Policy:
     """The policy that the shared options describe."""
-    shared = {"negatives": args.negatives, "filters": args.accept_filter, "allowed": frozenset(args.allow)}
-    return Policy(concept_sets=concept_sets, treated=tuple(args.treat), **shared, **more)
+    more |= {"filters": args.accept_filter, "allowed": frozenset(args.allow), "treated": tuple(args.treat)}
+    if not args.strangers:
+        return Policy(concept_sets=concept_sets, negatives=args.negatives, **more)
+    try:
+        return dataclasses.replace(Policy.for_strangers(concept_sets), **more)
+    except ValueError as error:
+        raise WorkflowError(f"--strangers needs --concept-set: {error}") from error
 
 
 def object_info(args: argparse.Namespace) -> dict:
@@ -90,14 +104,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the problems as JSON")
     add_policy(parser)
     args = parser.parse_args(argv)
-    policy = policy_of(args, tuple(args.concept_set), strength=args.min_strength, any_mode=args.any_mode)
     try:
-        problems = unguarded_samplers(read(args.workflow).nodes, object_info(args), policy)
+        policy = policy_of(args, tuple(args.concept_set), strength=args.min_strength, any_mode=args.any_mode)
+        workflow, info = read(args.workflow), object_info(args)
+        problems = unguarded_samplers(workflow.nodes, info, policy)
     except WorkflowError as error:
         print(f"check: {error}", file=sys.stderr)
         return 2
     if args.json:
         print(json.dumps([vars(problem) for problem in problems], indent=1))
     else:
-        print("\n".join(map(str, problems)) or "Every sampler is guarded.")
+        known = known_to(policy, info)
+        samplers = sum(bool(known[kind].samples) for node in workflow.nodes if (kind := workflow.kind(node)) in known)
+        passed = f"Every sampler is guarded ({samplers})." if samplers else "There is no sampler, so nothing to guard."
+        print("\n".join(map(str, problems)) or passed)
     return 1 if problems else 0

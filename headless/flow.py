@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from .guards import GUARDS
 from .knowledge import Knowledge, Source
 from .workflow import Link, Workflow
 
 
-@dataclasses.dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """An output slot of a node; `lane` names what is meant of a pipe, '' the whole."""
 
     node: str

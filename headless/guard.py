@@ -22,7 +22,7 @@ import json
 import sys
 from pathlib import Path
 
-from .check import inputs_to_guard, known_to, unguarded_samplers
+from .check import Rules, known_to, unguarded_samplers
 from .check_command import add_policy, object_info, policy_of
 from .flow import Trace
 from .guards import GUARD
@@ -119,11 +119,11 @@ def _note(report: Report, rewrite, *args) -> None:
 
 def sides(workflow: Workflow, known: Knowledge, policy: Policy) -> tuple[Trace, Trace]:
     """What leads to inputs that must be guarded, and what to the other negative inputs."""
-    positive, negative = Trace(), Trace()
+    positive, negative, rules = Trace(), Trace(), Rules(workflow, known, policy)
     for node in workflow.nodes:
         facts = known.get(workflow.kind(node))
         if facts and facts.samples:
-            wanted = inputs_to_guard(workflow, known, node, policy)
+            wanted = rules.inputs_to_guard(node)
             positive.follow(workflow, known, node, wanted)
             negative.follow(workflow, known, node, [s for s in facts.samples.negative if s not in wanted])
         elif facts is None or facts.vouched:  # perhaps a sampler: go by the names

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 FOLDER = Path(__file__).with_name("packs")
-CHANGES = ("guidance", "attention", "conditioning", "latents", "model", "files", "network")
+CHANGES = ("guidance", "attention", "conditioning", "latents", "pictures", "model", "files", "network", "program")
 OWN_NODES = ("nodes", "comfy_extras")  # python_module of ComfyUI's own nodes
 # Types that no prompt fits in. A node whose inputs and outputs are all among them cannot bring one to a sampler.
 WORDLESS_TYPES = frozenset(
@@ -62,6 +62,9 @@ class Source:
             return [name for name in inputs if name.startswith(self.input[:-1])]
         return [self.input] if self.input in inputs else []
 
+    def __str__(self) -> str:
+        return f"{self.input}.{self.lane}" if self.lane else self.input
+
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
@@ -106,6 +109,8 @@ class Facts:
 
     pack: file it stands in;  reason: why it may be in a workflow;  refused: why it may not
     changes: what else it can change, out of CHANGES
+    limits: settings within which it is harmless, [least, most] or choices; outside them its changes count, or it is
+        refused where it names none
     samples, encodes (by output slot and lane), scales (guidance scales of a MODEL patch): see Sampler and Encoder
     carries: by output slot the inputs that pass through it, or the lanes of the pipe that it is
     wordless: its CONDITIONING is made of pictures or fixed tensors;  reads: it takes CONDITIONING and draws nothing
@@ -118,6 +123,7 @@ class Facts:
     reason: str = ""
     refused: str = ""
     changes: frozenset[str] = frozenset()
+    limits: Mapping[str, list] = dataclasses.field(default_factory=dict)
     samples: Sampler | None = None
     scales: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
@@ -128,6 +134,13 @@ class Facts:
     reads: bool = False
     guessed: bool = False
     vouched: bool = False
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The inputs, or their beginnings before a '*', that conditioning is known to go into."""
+        sampler = (*self.samples.positive, *self.samples.negative) if self.samples else ()
+        lanes = [slot if isinstance(slot, tuple) else sum(slot.values(), ()) for slot in self.carries.values()]
+        return frozenset(source.input for source in (*sampler, *sum(lanes, ())))
 
     @property
     def inert(self) -> bool:
@@ -187,7 +200,9 @@ def parse(file: dict) -> dict[str, Facts]:
 
 
 def _facts(pack: str, entry: dict) -> Facts:
-    values = {name: entry[name] for name in ("reason", "refused", "wordless", "reads", "into") if name in entry}
+    values = {
+        name: entry[name] for name in ("reason", "refused", "wordless", "reads", "into", "limits") if name in entry
+    }
     if "samples" in entry:
         values["samples"] = _sampler(entry["samples"])
     values |= {name: tuple(entry[name]) for name in ("scales", "texts") if name in entry}
@@ -224,6 +239,14 @@ def _sources(texts: Iterable[str]) -> tuple[Source, ...]:
 def is_core(info: dict) -> bool:
     """Whether an entry of /object_info is one of ComfyUI's own nodes that runs on the server itself."""
     return info.get("python_module", "").split(".")[0] in OWN_NODES
+
+
+def conditioning_inputs(info: dict) -> frozenset[str]:
+    """The inputs of a class that take CONDITIONING, by an entry of /object_info."""
+    groups = [_group(info, group) for group in ("required", "optional")]
+    return frozenset(
+        name for group in groups for name, spec in group.items() if spec and "CONDITIONING" in _names(spec[:1])
+    )
 
 
 def types(info: dict) -> tuple[set[str], set[str]]:

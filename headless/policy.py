@@ -17,7 +17,8 @@ class Policy:
         that turns guidance round or adds latents up
     filters: SafreeFilterConditioning counts, though it is weaker
     any_mode: SafreeConditioning counts with any mode, threshold, self-validation and number of filtered steps
-    allowed: unknown node classes that someone calls harmless; conditioning that goes into them must be guarded
+    allowed: node classes that someone calls harmless, unknown ones and such as write files; conditioning that goes into
+        unknown ones must be guarded
     treated: unknown node classes that someone vouches for, as (class, what it is treated as), see knowledge.VOUCHED
     strangers: our nodes must stop a run when the guard does not hold, and may write no file
     """

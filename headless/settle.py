@@ -21,6 +21,10 @@ class Settled(Generic[Key, Value]):
         self._done: dict[Key, Value] = {}
         self.work = 0
 
+    def __contains__(self, key: Key) -> bool:
+        """Whether the value of `key` is worked out already."""
+        return key in self._done
+
     def __getitem__(self, key: Key) -> Value:
         waiting, opened = [key], {}
         while waiting:

@@ -101,7 +101,7 @@ def read_json(path: str | Path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise WorkflowError(f"{path}: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WorkflowError(f"{path} is not JSON ({error}).") from error
 
 

@@ -265,3 +265,20 @@ def _names(entry: dict) -> dict[str, list]:
 def test_the_system_prompts_of_lumina_are_the_hosts(info):
     tip = info["CLIPTextEncodeLumina2"]["input"]["required"]["system_prompt"][1]["tooltip"]
     assert all(text in tip for text in LUMINA2.values())
+
+
+def test_settings_that_pack_files_limit_are_there(info):
+    for kind, facts in knowledge.load().items():
+        if kind in info:
+            assert facts.limits.keys() <= _names(info[kind]).keys(), kind
+
+
+def test_every_node_of_the_host_that_passes_a_model_or_a_latent_on_is_judged(info):
+    """Each has a reason of its own; none that arithmetic or a patch could hide in is called harmless by its type."""
+    known = knowledge.load()
+    for kind, entry in info.items():
+        if (
+            is_core(entry)
+            and (inputs := types(entry)[0] & {"MODEL", "LATENT", "CLIP", "SIGMAS", "GUIDER"}) & types(entry)[1]
+        ):
+            assert known[kind].reason or known[kind].refused, (kind, inputs)

@@ -155,6 +155,7 @@ def test_unsupported_text_encoders_are_named(graph):
 
 UNGUARDABLE = {
     "audio_ace_step_1_t2a_instrumentals": "tags and lyrics for music",
+    "flux_redux_model_example": "tokens of a picture",
     "flux_schnell_full_text_to_image": "CLIPTextEncodeFlux",  # two texts that differ
     "image_qwen_image_edit_2509_relight": "together with pictures",
 }

@@ -1,0 +1,53 @@
+"""Arithmetic on what samplers make: with it a workflow guides by hand, with any weight, past every guidance scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .knowledge import Knowledge
+from .limits import beyond
+from .workflow import Workflow
+
+
+def arithmetic(flow: Workflow, known: Knowledge) -> str:
+    """The node that adds up or subtracts what samplers make, as a reason; '' where none does.
+
+    Latents behind a sampler count wherever they go, pictures only on their way into a sampler.
+    """
+    samplers = [node for node in flow.nodes if (facts := known.get(flow.kind(node))) and facts.samples]
+    after, before = _reached(_readers(flow), samplers), None
+    for node in flow.nodes:
+        facts = known.get(flow.kind(node)) if node in after else None
+        if facts is None or not facts.changes & {"latents", "pictures"}:
+            continue
+        if facts.limits and not beyond(flow, node, facts.limits):
+            continue
+        if "latents" not in facts.changes:
+            before = _reached(_sources(flow), samplers) if before is None else before
+            if node not in before:
+                continue
+        return f"because {flow.label(node)} adds up what samplers make"
+    return ""
+
+
+def _sources(flow: Workflow) -> dict[str, list[str]]:
+    return {node: [link[0] for _, link in flow.links(node)] for node in flow.nodes}
+
+
+def _readers(flow: Workflow) -> dict[str, list[str]]:
+    readers: dict[str, list[str]] = {}
+    for node in flow.nodes:
+        for _, (source, _slot) in flow.links(node):
+            readers.setdefault(source, []).append(node)
+    return readers
+
+
+def _reached(ways: dict[str, list[str]], start: Iterable[str]) -> set[str]:
+    """The nodes that some steps from `start` lead to; none of `start` unless a way leads back to it."""
+    found, waiting = set(), list(start)
+    while waiting:
+        for node in ways.get(waiting.pop(), ()):
+            if node not in found:
+                found.add(node)
+                waiting.append(node)
+    return found

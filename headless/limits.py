@@ -1,0 +1,35 @@
+"""Numbers of a workflow, and whether they stay where a node is harmless. ComfyUI does not check connected numbers."""
+
+from __future__ import annotations
+
+from .workflow import Workflow
+
+NUMBERS = ("PrimitiveFloat", "PrimitiveInt")
+
+
+def number(flow: Workflow, node: str, name: str):
+    """The value of an input, read from a primitive node where it is connected to one; else as it stands."""
+    link = flow.link(node, name)
+    if link and link[0] in flow and flow.kind(link[0]) in NUMBERS:
+        return flow.inputs(link[0]).get("value")
+    return flow.inputs(node).get(name)
+
+
+def within(value, limit: list) -> bool:
+    """Whether `value` is a number between two numbers, both included, or one of a list of texts."""
+    if isinstance(limit[0], str):
+        return isinstance(value, str) and value in limit
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and limit[0] <= value <= limit[1]
+
+
+def beyond(flow: Workflow, node: str, limits: dict[str, list]) -> tuple[str, ...]:
+    """The settings of a node that are outside its limits, each as a reason; one that is not there has its default."""
+    return tuple(
+        f"{name} is {flow.inputs(node).get(name)!r}; known to be harmless is only {_words(limit)}"
+        for name, limit in limits.items()
+        if name in flow.inputs(node) and not within(number(flow, node, name), limit)
+    )
+
+
+def _words(limit: list) -> str:
+    return " or ".join(map(repr, limit)) if isinstance(limit[0], str) else f"{limit[0]:g} to {limit[1]:g}"
