@@ -26,18 +26,20 @@ def before(workflow: Workflow, known: Knowledge, point: Point) -> list[Point] | 
         return None
     names = [(name, source.lane) for source in sources for name in source.names(workflow.inputs(point.node))]
     links = [(workflow.link(point.node, name), lane) for name, lane in names]
-    return [Point(*link, lane or point.lane) for link, lane in links if link]
+    return [Point(*link, lane) for link, lane in links if link]
 
 
 def carried(workflow: Workflow, known: Knowledge, point: Point) -> tuple[Source, ...] | None:
-    """The inputs that pass through `point`; None where it begins."""
+    """The inputs that pass through `point`, with the lane that is meant of each; None where it begins."""
     facts = known.get(workflow.kind(point.node)) if point.node in workflow else None
     slot = facts.carries.get(point.slot) if facts else None
-    if slot is None or isinstance(slot, tuple):
-        return slot
-    if point.lane in slot:
+    if slot is None:
+        return None
+    if not isinstance(slot, tuple) and point.lane in slot:
         return slot[point.lane]
-    return slot.get("*", () if point.lane else None)
+    if not isinstance(slot, tuple):  # a pipe that adds lanes to another one; the whole pipe is no conditioning
+        slot = slot.get("*", ()) if point.lane else None
+    return slot and tuple(Source(source.input, source.lane or point.lane) for source in slot)
 
 
 @dataclasses.dataclass
@@ -49,7 +51,7 @@ class Trace:
 
     def follow(self, workflow: Workflow, known: Knowledge, node: str, sources: Iterable[Source]) -> None:
         """Add what leads to `sources` of `node`. Each point is looked at once."""
-        waiting = self._enter(workflow, node, sources, "")
+        waiting = self._enter(workflow, node, sources)
         seen = set()
         while waiting:
             point = waiting.pop()
@@ -60,15 +62,15 @@ class Trace:
             if sources is None:
                 self.ends.add(point)
             else:
-                waiting += self._enter(workflow, point.node, sources, point.lane)
+                waiting += self._enter(workflow, point.node, sources)
 
-    def _enter(self, workflow: Workflow, node: str, sources: Iterable[Source], lane: str) -> list[Point]:
+    def _enter(self, workflow: Workflow, node: str, sources: Iterable[Source]) -> list[Point]:
         found = []
         for source in sources:
             for name in source.names(workflow.inputs(node)):
                 if link := workflow.link(node, name):
                     self.inputs.add((node, name))
-                    found.append(Point(*link, source.lane or lane))
+                    found.append(Point(*link, source.lane))
         return found
 
 

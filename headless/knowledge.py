@@ -87,6 +87,9 @@ class Encoder:
     encoders: for which text encoder each of the texts is, where they differ
     rewrite: how guard puts SafreeConditioning in its place (see rewrite.py); '' where it cannot
     reads: the prompt language of its texts, beside ComfyUI's own weights (see prompts.py)
+    text: '@3' where the node's own output slot 3 holds the prompt as it was encoded
+    unless: inputs that change the conditioning further; connected, there is no guarded twin
+    pipe: 'class pipe-input conditioning-input' of the node that puts another prompt into its pipe
     pictures: inputs that are encoded together with the text
     filter: SafreeFilterConditioning can follow it
     """
@@ -96,6 +99,9 @@ class Encoder:
     encoders: tuple[str, ...] = ()
     rewrite: str = ""
     reads: str = ""
+    text: str = ""
+    unless: tuple[str, ...] = ()
+    pipe: str = ""
     pictures: tuple[str, ...] = ()
     filter: bool = False
 
