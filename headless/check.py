@@ -17,9 +17,9 @@ from collections.abc import Iterator
 
 from . import knowledge
 from .feedback import arithmetic
-from .flow import Point, is_conditioning
+from .flow import Point, effective, is_conditioning, number
 from .knowledge import Facts, Knowledge, Sampler, Source, conditioning_inputs, is_core
-from .limits import beyond, number, within
+from .limits import beyond, falling, within
 from .policy import Policy, Problem
 from .states import States
 from .workflow import Workflow, WorkflowError
@@ -69,9 +69,16 @@ class Rules:
         return [problem for node in self.flow.nodes for problem in self._problems(node)]
 
     def inputs_to_guard(self, node: str) -> tuple[Source, ...]:
-        """The inputs of a sampler that must be guarded: what it draws, and the negative where it might be drawn."""
+        """The inputs of a sampler that must be guarded: what it draws, and the negative where it might be drawn.
+
+        A negative that is zero, or a list of faults of a picture, need not be.
+        """
         sampler = self.known[self.flow.kind(node)].samples
-        return (*sampler.positive, *(sampler.negative if self._why_negatives(node, sampler) else ()))
+        wanted = effective(self.flow, node, sampler.positive)
+        if not self._why_negatives(node, sampler):
+            return wanted
+        negatives = effective(self.flow, node, sampler.negative)
+        return (*wanted, *(one for one in negatives if self.states.at(node, one, "negative").reasons))
 
     def why_refused(self, node: str) -> tuple[str, ...]:
         """Why a node may not be in the workflow, whatever it is connected to; empty if it may."""
@@ -106,13 +113,16 @@ class Rules:
             or (facts.limits and not beyond(self.flow, node, facts.limits))
         ):
             return ""
+        if self.flow.kind(node) == "ManualSigmas" and falling(self.flow.inputs(node).get("sigmas")):
+            return ""
         return f"because of {self.flow.label(node)}"
 
     def _why_negatives(self, node: str, sampler: Sampler) -> str:
         """Why the negative of a sampler must be guarded; '' where it need not be."""
         if self.policy.negatives:
             return "by this policy"
-        if not all(within(number(self.flow, node, name), [1.0, float("inf")]) for name in sampler.scales):
+        scales = [number(self.flow, self.known, node, name) for name in sampler.scales]
+        if not all(within(scale, [1.0, float("inf")]) or _is_no_number(scale) for scale in scales):
             return "because of its guidance scale"
         return self.turned
 
@@ -134,11 +144,11 @@ class Rules:
 
     def _sampler(self, node: str, sampler: Sampler) -> Iterator[Problem]:
         kind = self.flow.kind(node)
-        for source in sampler.positive:
+        for source in effective(self.flow, node, sampler.positive):
             if reasons := self.states.at(node, source, "positive").reasons:
                 yield Problem(node, kind, str(source), reasons)
         if why := self._why_negatives(node, sampler):
-            for source in sampler.negative:
+            for source in effective(self.flow, node, sampler.negative):
                 if reasons := self.states.at(node, source, "negative").reasons:
                     yield Problem(node, kind, str(source), (*reasons, f"a negative must be guarded here {why}"))
 
@@ -166,6 +176,14 @@ class Rules:
     def _keeps_words(self, node: str) -> bool:
         """Whether a guarded negative may reach our sampler, or the samplers behind our patch."""
         return self.flow.kind(node) == OUR_PATCH or self.states.at(node, Source("negative"), "negative").guarded
+
+
+def _is_no_number(value) -> bool:
+    """Whether `value` is a text that the server cannot read as a number either: it refuses to run the node."""
+    try:
+        return isinstance(value, str) and float(value) != float(value)
+    except ValueError:
+        return True
 
 
 def parse_request(body: bytes) -> dict:

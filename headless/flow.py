@@ -36,22 +36,32 @@ def carried(workflow: Workflow, known: Knowledge, point: Point) -> tuple[Source,
     if slot is None:
         return None
     if not isinstance(slot, tuple) and point.lane in slot:
-        return slot[point.lane]
+        return effective(workflow, point.node, slot[point.lane])
     if not isinstance(slot, tuple):  # a pipe that adds lanes to another one; the whole pipe is no conditioning
         slot = slot.get("*", ()) if point.lane else None
-    return slot and tuple(Source(source.input, source.lane or point.lane) for source in slot)
+    return slot and effective(workflow, point.node, slot, point.lane)
+
+
+def effective(workflow: Workflow, node: str, sources: Iterable[Source], lane: str = "") -> tuple[Source, ...]:
+    """`sources` without fallbacks that others take the place of; one that names no lane means `lane`."""
+    found: list[Source] = []
+    for source in sources:
+        names = [name for one in found for name in one.names(workflow.inputs(node))]
+        if not (source.fallback and any(workflow.link(node, name) for name in names)):
+            found.append(Source(source.input, source.lane or lane))
+    return tuple(found)
 
 
 @dataclasses.dataclass
 class Trace:
-    """What leads to some inputs: where it begins, and every (node, input) on the way, those inputs included."""
+    """What leads to some inputs: where it begins, and every (node, input, lane) on the way, those inputs included."""
 
     ends: set[Point] = dataclasses.field(default_factory=set)
-    inputs: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    inputs: set[tuple[str, str, str]] = dataclasses.field(default_factory=set)
 
     def follow(self, workflow: Workflow, known: Knowledge, node: str, sources: Iterable[Source]) -> None:
         """Add what leads to `sources` of `node`. Each point is looked at once."""
-        waiting = self._enter(workflow, node, sources)
+        waiting = self._enter(workflow, node, effective(workflow, node, sources))
         seen = set()
         while waiting:
             point = waiting.pop()
@@ -69,7 +79,7 @@ class Trace:
         for source in sources:
             for name in source.names(workflow.inputs(node)):
                 if link := workflow.link(node, name):
-                    self.inputs.add((node, name))
+                    self.inputs.add((node, name, source.lane))
                     found.append(Point(*link, source.lane))
         return found
 
@@ -89,3 +99,29 @@ def is_conditioning(workflow: Workflow, known: Knowledge, point: Point) -> bool:
         return True
     made = (point.slot, point.lane) in facts.encodes or (kind in GUARDS and point.slot == 0)
     return made or point.slot in facts.carries or bool(facts.refused and not facts.samples)
+
+
+NUMBERS = ("value", "Value", "float", "int", "number", "Number", "val", "float_value", "int_value")
+LONGEST = 32  # nodes between a number and where it is used
+
+
+def number(workflow: Workflow, known: Knowledge, node: str, name: str):
+    """The value of an input, read from the primitive node that it is connected to; None where nothing says it."""
+    asked = name
+    for _ in range(LONGEST):
+        link = workflow.link(node, name)
+        if link is None:
+            return workflow.inputs(node).get(name)
+        node, slot = link
+        facts = known.get(workflow.kind(node)) if node in workflow else None
+        if facts is None:
+            return None
+        passed = carried(workflow, known, Point(node, slot))
+        if passed is not None:  # a switch: certain where one input alone is connected
+            names = [one for source in passed for one in source.names(workflow.inputs(node))]
+        else:
+            names = [one for one in (asked, *NUMBERS) if one in workflow.inputs(node)][:1]
+        if len(names) != 1:
+            return None
+        (name,) = names
+    return None

@@ -98,7 +98,7 @@ def guard(workflow: Workflow, policy: Policy, info: dict, self_validation: bool 
         report.samplers += bool(facts and facts.samples)
         if self_validation and facts and facts.samples:
             rewriter.validate(node)
-    both = sorted({node for node, _ in positive.inputs & negative.inputs})
+    both = sorted({node for node, _, _ in positive.inputs & negative.inputs})
     report.notes += [
         f"{workflow.label(node)} leads to a negative input too, and is guarded there as well" for node in both
     ]

@@ -45,16 +45,20 @@ TEXT_TYPES = frozenset(["INT", "FLOAT", "BOOLEAN", "COMBO", "STRING"])
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where something comes from: an input (a last `*` stands for any ending), or a lane of the pipe in that input."""
+    """Where something comes from: an input (a last `*` stands for any ending), or a lane of the pipe in that input.
+
+    fallback: only where none of the sources before it is connected
+    """
 
     input: str
     lane: str = ""
+    fallback: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Source:
-        """'positive', 'basic_pipe.positive' or 'any_*'; a dot belongs to the lane, so no input name holds one."""
-        name, _, lane = text.partition(".")
-        return cls(name, lane)
+        """'positive', 'basic_pipe.positive', 'any_*' or, as a fallback, 'basic_pipe.positive?'."""
+        name, _, lane = text.removesuffix("?").partition(".")
+        return cls(name, lane, text.endswith("?"))
 
     def names(self, inputs: Iterable[str]) -> list[str]:
         """Which of `inputs` it stands for."""
@@ -83,7 +87,8 @@ class Sampler:
 class Encoder:
     """An output slot that holds the encoded `texts` (input names), unguarded.
 
-    clip: input with the CLIP, or '@5' for the node's own output slot 5, or '' where it has one inside
+    clip: input with the CLIP, '@5' for the node's own output slot 5, '@0:6:class' for slot 6 of a node of that class
+        on the pipe in slot 0, or '' where it has one inside
     encoders: for which text encoder each of the texts is, where they differ
     rewrite: how guard puts SafreeConditioning in its place (see rewrite.py); '' where it cannot
     reads: the prompt language of its texts, beside ComfyUI's own weights (see prompts.py)

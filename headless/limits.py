@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .workflow import Workflow
 
 NUMBERS = ("PrimitiveFloat", "PrimitiveInt")
@@ -33,3 +35,9 @@ def beyond(flow: Workflow, node: str, limits: dict[str, list]) -> tuple[str, ...
 
 def _words(limit: list) -> str:
     return " or ".join(map(repr, limit)) if isinstance(limit[0], str) else f"{limit[0]:g} to {limit[1]:g}"
+
+
+def falling(text) -> bool:
+    """Whether `text` lists sigmas that never rise, as ManualSigmas reads them: a sampler then only removes noise."""
+    numbers = [float(part) for part in re.findall(r"[-+]?(?:\d*\.*\d+)", text)] if isinstance(text, str) else []
+    return numbers == sorted(numbers, reverse=True) and numbers != []

@@ -41,14 +41,18 @@ class Rewriter:
         encoder = facts.encodes[(point.slot, point.lane)]
         uses = flow.consumers(self.flow, (node, point.slot))
         alone = len(facts.encodes) == 1 and not facts.carries and not point.lane
-        inside = alone and set(uses) <= self.positive.inputs
+        wanted = {(node, name) for node, name, lane in self.positive.inputs if lane == point.lane}
+        inside = alone and set(uses) <= wanted
         kind, inputs, how, notes = self._build(node, encoder, keep=not inside)
         if inside:  # the id keeps giving the conditioning, so that no link changes
             self._put(node, kind, **inputs)
             return f"{label} {how}", notes
         guard = self._add(kind, "", **inputs)
+        if encoder.pipe:
+            kind, pipe, name = encoder.pipe.rsplit(" ", 2)
+            guard = self._add(kind, "", **{pipe: [node, point.slot], name: [guard, 0]})
         for user, name in uses:
-            if (user, name) in self.positive.inputs:
+            if (user, name) in wanted:
                 self.flow.inputs(user)[name] = [guard, 0]
         if alone:
             notes.append(f"{label} stays for its other uses (a negative prompt, for one); its copy is guarded")
@@ -97,7 +101,15 @@ class Rewriter:
         return kind, values, how, notes
 
     def _clip(self, node: str, encoder: Encoder) -> Link:
-        clip = (node, int(encoder.clip[1:])) if encoder.clip.startswith("@") else self.flow.link(node, encoder.clip)
+        if more := [name for name in encoder.unless if self.flow.link(node, name)]:
+            raise CannotGuard(f"{self.flow.label(node)} changes its conditioning by {', '.join(more)} as well")
+        clip = self.flow.link(node, encoder.clip)
+        if encoder.clip.startswith("@"):  # '@5': an output of its own; '@0:6:class': of the node that opens its pipe
+            slot, _, opener = encoder.clip[1:].partition(":")
+            clip = (node, int(slot))
+            if opener:
+                slot, _, kind = opener.partition(":")
+                clip = (self._add(kind, "", pipe=list(clip)), int(slot))
         if clip is None:
             raise CannotGuard(f"{self.flow.label(node)} has no CLIP that SafreeConditioning could take")
         return clip
@@ -109,6 +121,8 @@ class Rewriter:
         for name, text in zip(encoder.texts, texts, strict=True):
             if not isinstance(text, str) and not self.flow.link(node, name):
                 raise CannotGuard(f"{label} has {text!r} for {name}, which is no text. Write one, or connect it.")
+        if encoder.text:
+            return [node, int(encoder.text[1:])], []
         if any(text != texts[0] for text in texts):
             raise CannotGuard(f"{label} encodes several different texts, which SafreeConditioning cannot")
         if not encoder.reads or not isinstance(texts[0], str):

@@ -55,13 +55,13 @@ class States:
             found.append(self.settled[as_positive if clean else Judged(point, role)])
         return merged(found)
 
-    def _sources(self, node: str, sources: Iterable[Source], role: str, lane: str = "") -> list[Judged]:
-        """What is connected to `sources`; `lane` is meant where a source names none."""
+    def _sources(self, node: str, sources: Iterable[Source], role: str) -> list[Judged]:
+        """What is connected to `sources`."""
         found = []
         for source in sources:
             for name in source.names(self.flow.inputs(node)):
                 if link := self.flow.link(node, name):
-                    found.append(Judged(Point(*link, source.lane or lane), role))
+                    found.append(Judged(Point(*link, source.lane), role))
         return found
 
     def _strays(self, node: str, sources: Iterable[Source]) -> list[State]:
@@ -87,7 +87,7 @@ class States:
         if kind == ZERO and role == "negative":
             role = "zero"
         strays = self._strays(point.node, sources)
-        return self._sources(point.node, sources, role, point.lane), lambda states: merged([*strays, *states])
+        return self._sources(point.node, sources, role), lambda states: merged([*strays, *states])
 
     def _made(self, point: Point, kind: str, role: str) -> State:
         """Of conditioning that a node makes itself."""

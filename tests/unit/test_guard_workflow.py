@@ -74,6 +74,7 @@ def test_a_connected_text_stays_connected(graph):
 
 
 def test_a_negative_prompt_stays_plain_unless_it_is_drawn_or_asked_for(graph):
+    graph["negative"]["inputs"]["text"] = "a gun"
     assert guarded(graph)[0]["negative"]["class_type"] == "CLIPTextEncode"
     asked = guarded(graph, Policy(concept_sets=("weapons",), negatives=True))[0]
     assert asked["negative"]["class_type"] == "SafreeConditioning"
