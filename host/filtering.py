@@ -34,15 +34,20 @@ def filter_conditioning(entries: list, subspaces: tuple[ConceptSubspace, ...], s
         if not torch.isfinite(tensor).all():
             raise SafreeError("the conditioning holds NaN or infinity. Check the text encoder's precision and LoRAs.")
         result = tensor.clone()
-        for subspace in active:
-            for key, columns in _columns(subspace, tensor.shape[-1]).items():
-                for part in result[..., columns]:  # [T, D] of each batch row, a view
-                    findings += _steer(part, key, subspace, strength * subspace.strength, limit)
+        parts = [(key, part, subspace) for subspace in active for key, part in _parts(result, subspace)]
+        for key, part, subspace in parts:
+            findings += _steer(part, key, subspace, strength * subspace.strength, limit)
         filtered.append([result, dict(options)])
     done = report("", subspaces, Settings("conditioning", strength, threshold), findings, 1.0, 50.0, NOTES)
     if not any(finding.strength for finding in findings):
         return conditioning.mark(entries, "clear" if active else "unchecked", concepts), done
     return conditioning.guarded(filtered, entries, 1.0, 50.0, concepts), done
+
+
+def _parts(states: torch.Tensor, subspace: ConceptSubspace) -> list[tuple[str, torch.Tensor]]:
+    """(encoder, its token states [T, D]) of each row of `states` [B, T, width]: views, to be changed in place."""
+    columns = _columns(subspace, states.shape[-1])
+    return [(key, row) for key, own in columns.items() for row in states[..., own]]
 
 
 def _columns(subspace: ConceptSubspace, width: int) -> dict[str, slice]:

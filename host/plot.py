@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..safree import SafreeError
 from ..safree.storage import UNREADABLE
-from .report import VERSION
+from .report import READABLE, upgraded
 
 WIDTH, MARGIN, LINE = 768, 16, 24  # pixels
 MAX_ENCODERS, MAX_LINES = 8, 40  # of notes, of bars
@@ -27,14 +27,16 @@ def parse(text: str) -> dict:
         raise SafreeError(f"the report is not JSON ({error}). Connect the report output of a SAFREE node.") from error
     if not isinstance(report, dict) or "verdict" not in report:
         raise SafreeError("the text holds no verdict. Connect the report output of a SAFREE node.")
-    if report.get("version") != VERSION:
-        raise SafreeError(f"the report has version {report.get('version')!r}, not {VERSION}. Run the workflow again.")
+    if report.get("version") not in READABLE:
+        known = " or ".join(map(str, READABLE))
+        raise SafreeError(f"the report has version {report.get('version')!r}, not {known}. Run the workflow again.")
     return report
 
 
 def plot(report: dict) -> torch.Tensor:
     """IMAGE [1, height, 768, 3] of one report, values in [0, 1]; SafreeError where a field is missing or wrong."""
     try:
+        report = upgraded(report)
         height = _draw(ImageDraw.Draw(Image.new("RGB", (WIDTH, 1))), report)  # a dry run, only to measure
         picture = Image.new("RGB", (WIDTH, height), BACKGROUND)
         _draw(ImageDraw.Draw(picture), report)
@@ -45,7 +47,7 @@ def plot(report: dict) -> torch.Tensor:
 
 def _draw(draw: ImageDraw.ImageDraw, report: dict) -> int:
     """Draw everything from the top; return the height used."""
-    y = _lines(draw, MARGIN, report["verdict"], TEXT, 17)
+    y = _lines(draw, MARGIN, report["verdict"], HOT if report["state"] == "inactive" else TEXT, 17)
     for encoder in list(dict.fromkeys(token["encoder"] for token in report.get("tokens", [])))[:MAX_ENCODERS]:
         tokens = [token for token in report["tokens"] if token["encoder"] == encoder]
         y = _lines(draw, y + 8, f"text encoder {encoder}", FAINT)

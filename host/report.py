@@ -5,10 +5,62 @@ from __future__ import annotations
 import dataclasses
 import logging
 
-from ..safree import check_share
+from ..safree import check_choice, check_share
 from ..safree.subspace import ConceptSubspace
 
-VERSION = 1  # of the report's fields; the editor panel reads it
+VERSION = 2  # of the report's fields, which the editor's panel, SafetyReportPlot and headless runs read
+READABLE = (1, 2)
+STATES = ("filtered", "clear", "inactive", "empty")
+REASONS = ("", "strength", "steps", "problem")
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a node found or did. Programs read `state` and `reason`; `verdict` says the same to people.
+
+    kind: 'prompt' of SafreeConditioning and SafreeFilterConditioning, 'sampling' of SelfValidatingSampler
+    state: 'filtered' (words were flagged and are steered away), 'clear' (nothing was flagged), 'inactive' (the guard
+        does not hold), 'empty' (there was nothing to sample)
+    reason: of 'inactive': 'strength' is 0, the filter has 0 'steps', or a 'problem' of the graph; '' otherwise
+    notes: what the guard could not do, one sentence each
+    fields: what only this kind of report has
+    """
+
+    kind: str
+    state: str
+    verdict: str
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    fields: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        check_choice("state", self.state, STATES)
+        check_choice("reason", self.reason, REASONS)
+
+    @property
+    def active(self) -> bool:
+        return self.state != "inactive"
+
+    def data(self) -> dict:
+        """Plain data for JSON: the head that every report has, then the fields of its kind."""
+        head = {name: getattr(self, name) for name in ("kind", "state", "reason", "active", "verdict")}
+        return {"version": VERSION, **head, "notes": list(self.notes), **self.fields}
+
+
+def upgraded(report: dict) -> dict:
+    """A report of any version in READABLE with the fields of VERSION. Version 1 told the state by its numbers alone."""
+    if report["version"] == VERSION:
+        return report
+    if "filtered_steps" in report:
+        kind, on, checked = "sampling", any(report["filtered_steps"]), report.get("active", True)
+        state = "empty" if not report["steps"] else "filtered" if on else "clear"
+    else:
+        strengths = [subspace["strength"] for subspace in report.get("subspaces", ())]
+        checked = report.get("strength", 1) > 0 and (not strengths or max(strengths) > 0)
+        kind, state = "prompt", "filtered" if report.get("flagged") else "clear"
+        checked = checked and (state == "clear" or round(report["t_prime"]["steps_of_50"]) > 0)
+    state = state if checked or state == "empty" else "inactive"
+    return {**report, "version": VERSION, "kind": kind, "state": state, "active": state != "inactive"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,36 +112,40 @@ def report(
     flagged = [finding for finding in findings if finding.strength]
     words = list(dict.fromkeys(finding.text for finding in flagged))
     concepts = {f.concept: 0 for f in sorted(flagged, key=lambda f: f.threshold - f.score)}
-    if settings.strength == 0 or all(subspace.strength == 0 for subspace in subspaces):
-        verdict = "Guard not active: strength is 0, the prompt passed unchanged and unchecked."
-    elif not flagged:
-        verdict = "Nothing flagged: the prompt passed unchanged."
-    elif round(steps) == 0:
-        verdict = f"Guard not active: {', '.join(words)} flagged, but self-validation chose 0 of 50 steps."
-    else:
-        verdict = f"Flagged {', '.join(words)} as {', '.join(concepts)}; filtered for {share:.0%} of the steps."
-    if verdict.startswith("Guard not active"):
-        logging.warning("SAFREE: %s", verdict)
-    return {
-        "verdict": verdict,
-        "version": VERSION,
+    fields = {
         "prompt": text,
         "mode": settings.mode,
         "strength": settings.strength,
         "flagged": len(words),
         "concept": next(iter(concepts), None),
         "t_prime": {"share": round(share, 4), "steps_of_50": round(steps, 3)},
-        "tokens": [
-            {
-                "text": finding.text,
-                "encoder": finding.encoder,
-                "score": round(finding.score, 4),
-                "threshold": round(finding.threshold, 4),
-                "concept": finding.concept,
-                "flagged": bool(finding.strength),
-            }
-            for finding in findings
-        ],
+        "tokens": [_token(finding) for finding in findings],
         "subspaces": [subspace.summary() for subspace in subspaces],
-        "notes": list(notes),
+    }
+    reason = ""
+    if settings.strength == 0 or all(subspace.strength == 0 for subspace in subspaces):
+        state, reason = "inactive", "strength"
+        verdict = "Guard not active: strength is 0, the prompt passed unchanged and unchecked."
+    elif not flagged:
+        state, verdict = "clear", "Nothing flagged: the prompt passed unchanged."
+    elif round(steps) == 0:
+        state, reason = "inactive", "steps"
+        verdict = f"Guard not active: {', '.join(words)} flagged, but self-validation chose 0 of 50 steps."
+    else:
+        state = "filtered"
+        verdict = f"Flagged {', '.join(words)} as {', '.join(concepts)}; filtered for {share:.0%} of the steps."
+    done = Report("prompt", state, verdict, reason, tuple(notes), fields)
+    if not done.active:
+        logging.warning("SAFREE: %s", verdict)
+    return done.data()
+
+
+def _token(finding: Finding) -> dict:
+    return {
+        "text": finding.text,
+        "encoder": finding.encoder,
+        "score": round(finding.score, 4),
+        "threshold": round(finding.threshold, 4),
+        "concept": finding.concept,
+        "flagged": bool(finding.strength),
     }

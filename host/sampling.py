@@ -15,6 +15,7 @@ from ..safree.validation import filtered_steps
 from . import checks, marks
 from .conditioning import RANGE
 from .marks import Mark, intact, is_zero, read, role
+from .report import Report
 
 UNITS = ("share", "steps")
 ON_PROBLEMS = ("error", "warn")
@@ -186,26 +187,23 @@ def sample(switch: Switch, model, seed, steps, cfg, sampler_name, scheduler, pos
 
 def report(switch: Switch) -> dict:
     """What a run did, as plain data."""
-    filtered = max(switch.filtered, default=0)
+    filtered, reason = max(switch.filtered, default=0), ""
     unchecked = "unchecked" in switch.roles
     if not switch.total:
-        verdict = "Nothing was sampled: there are no steps."
+        state, verdict = "empty", "Nothing was sampled: there are no steps."
     elif switch.problems:
-        verdict = f"Guard not active{switch.problems[0]}"
+        state, reason, verdict = "inactive", "problem", f"Guard not active{switch.problems[0]}"
     elif filtered:
-        verdict = f"Filtered for {filtered} of {switch.total} steps."
+        state, verdict = "filtered", f"Filtered for {filtered} of {switch.total} steps."
     elif switch.roles & {"filtered", "original"}:
+        state, reason = "inactive", "steps"
         verdict = "Guard not active: words were flagged, but the filter was set to 0 steps."
     elif "clear" in switch.roles:
-        verdict = "Not filtered: nothing was flagged."
+        state, verdict = "clear", "Not filtered: nothing was flagged."
     else:
-        verdict = "Guard not active: strength is 0, the prompt was not checked."
-    return {
-        "verdict": verdict,
-        "version": 1,
-        "steps": switch.total,
-        "filtered_steps": switch.filtered,
-        "active": not verdict.startswith("Guard not active"),
-        "notes": [f"Guard not active{problem}" for problem in switch.problems[1:]]
-        + ["One prompt was not checked: strength is 0."] * (unchecked and bool(switch.roles & {"filtered", "clear"})),
-    }
+        state, reason, verdict = "inactive", "strength", "Guard not active: strength is 0, the prompt was not checked."
+    notes = [f"Guard not active{problem}" for problem in switch.problems[1:]]
+    if unchecked and switch.roles & {"filtered", "clear"}:
+        notes.append("One prompt was not checked: strength is 0.")
+    fields = {"steps": switch.total, "filtered_steps": switch.filtered}
+    return Report("sampling", state, verdict, reason, tuple(notes), fields).data()

@@ -1,6 +1,6 @@
 /** The panels' contents: a report in, DOM elements out. All text of a report is inserted as text, never as HTML. */
 
-const REPORT_VERSION = 1; // host/report.py
+const READABLE = [1, 2]; // versions of reports, host/report.py
 const MAX_CELLS = 60; // steps drawn one by one up to here
 
 function make(tag, className, text) {
@@ -15,15 +15,15 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 export const plainMessage = (text) => make("p", "safree-message", text);
 
 /** `draw`, but of a report that is damaged or of another version only the verdict, and a line that says why. */
-function readable(draw, version) {
+function readable(draw, versions) {
   const onlyVerdict = (report, why) => [
     ...(typeof report?.verdict === "string" ? [make("p", "safree-verdict", report.verdict)] : []),
     plainMessage(`${why} Run the workflow again.`),
   ];
   return (report) => {
-    if (version && report?.version !== version) {
+    if (versions && !versions.includes(report?.version)) {
       const found = report?.version === undefined ? "no version" : `version ${report.version}`;
-      return onlyVerdict(report, `This report has ${found}, this panel reads version ${version}.`);
+      return onlyVerdict(report, `This report has ${found}, this panel reads version ${versions.join(" or ")}.`);
     }
     try {
       return draw(report);
@@ -36,7 +36,7 @@ function readable(draw, version) {
 
 /** SafreeConditioning: the prompt's words coloured by score, the flagged ones marked, t' and a verdict. */
 export const tokenPanel = readable((report) => {
-  const parts = [verdict(report.verdict, report.flagged > 0)];
+  const parts = [verdict(report, report.flagged > 0)];
   const encoders = [...new Set(report.tokens.map((token) => token.encoder))];
   for (const encoder of encoders) {
     const tokens = report.tokens.filter((token) => token.encoder === encoder);
@@ -48,19 +48,19 @@ export const tokenPanel = readable((report) => {
   }
   parts.push(...notes(report));
   return parts;
-}, REPORT_VERSION);
+}, READABLE);
 
 /** SelfValidatingSampler: which steps ran with the filtered prompt. */
 export const samplingPanel = readable((report) => {
   const alarming = report.active === false || report.filtered_steps.some((count) => count > 0);
-  const parts = [verdict(report.verdict, alarming)];
+  const parts = [verdict(report, alarming)];
   for (const count of report.filtered_steps) {
     const label = `t' ${count} of ${report.steps} steps`;
     parts.push(bar([count / report.steps], label, `Filtered: ${label}`, report.steps));
   }
   parts.push(...notes(report));
   return parts;
-}, REPORT_VERSION);
+}, READABLE);
 
 /** ConceptSubspace: the phrases, and per text encoder rank and explained variance. */
 export const subspacePanel = readable((summary) => {
@@ -79,10 +79,11 @@ export const subspacePanel = readable((summary) => {
 
 const notes = (report) => (report.notes ?? []).map((note) => make("p", "safree-detail", note));
 
-function verdict(text, alarming) {
-  const line = make("p", "safree-verdict", text);
+/** `alarming`: of a report of version 1, which has no state. */
+function verdict(report, alarming) {
+  const line = make("p", "safree-verdict", report.verdict);
   line.setAttribute("role", "status");
-  line.classList.toggle("safree-alarming", alarming);
+  line.classList.toggle("safree-alarming", report.state ? ["filtered", "inactive"].includes(report.state) : alarming);
   return line;
 }
 

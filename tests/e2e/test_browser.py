@@ -14,7 +14,10 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed: 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: no browser tests")
 
 SHOTS = setup_host.ROOT / "output" / "e2e"
-WORKFLOWS = sorted((setup_host.ROOT / "example_workflows").glob("*.json"))
+WORKFLOWS = [
+    *sorted((setup_host.ROOT / "example_workflows").glob("*.json")),
+    *sorted((setup_host.ASSETS / "v0.1.0" / "workflows").glob("*.json")),
+]
 RUN_LIMIT = 300_000  # milliseconds
 CONDITIONING = "window.app.canvas.graph._nodes.find((n) => n.type === 'SafreeConditioning')"
 
@@ -343,7 +346,7 @@ def test_2000_words_scroll_inside_a_panel_of_limited_height(editor):
     assert height < 400 < inner
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
 def test_every_example_loads_with_all_its_nodes(editor, path):
     load(editor, json.loads(path.read_text()))
     missing = editor.evaluate(
