@@ -59,7 +59,7 @@ class Studio:
         self.done += 1
         title = f"[demo] {self.done}/{self.total}  {label}"
         began = time.monotonic()
-        result = self.client.run(graph, lambda step, steps: progress(f"{title}  step {step}/{steps}"))
+        result = self.client.run(graph, lambda ahead: progress(f"{title}  {time.monotonic() - began:.0f} s"))
         print(f"\r{title}  {time.monotonic() - began:.1f} s".ljust(90), flush=True)
         (png,) = self.client.images(result)
         image = Image.open(io.BytesIO(png)).convert("RGB")
@@ -110,8 +110,8 @@ def make(folder: Path) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     print("[demo] starting ComfyUI ...", flush=True)
     runs = [Run(prompt, seed=SEED) for prompt in PROMPTS]
-    with Server(folder) as server, server.client() as client:
-        studio = Studio(client, 2 * len(runs))
+    with Server(folder) as server:
+        studio = Studio(server.client(), 2 * len(runs))
         # one kind after the other: ComfyUI caches what the graph before had, here the concept subspace
         plain = [studio.picture(f"unguarded  {run.prompt!r}", unguarded(run)) for run in runs]
         safe = [studio.picture(f"guarded    {run.prompt!r}", guarded(run, CONCEPT_SET)) for run in runs]

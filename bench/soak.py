@@ -11,6 +11,7 @@ import hashlib
 import json
 import random
 import statistics
+import time
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from dev.graphs import Run, guarded, node, unguarded
 from dev.server import Server
+from headless.client import PromptFailed, PromptInterrupted
 
 KINDS = ("unguarded", "guarded", "paper", "re-attention", "strength 0")
 FATES = ("run", "run", "run", "interrupt", "cancel")
@@ -25,12 +27,13 @@ THINGS = ("cat", "rabbit", "guitar", "house", "rocket", "turtle", "banana", "kit
 WEAPONS = ("pistol", "gun", "knife", "sword", "axe", "dagger")
 WAVE = 20  # prompts in the queue at once
 WARM = 0.3  # of the run before memory is looked at: caches fill
-ENDS = {"execution_success": "run", "execution_interrupted": "interrupt", "execution_error": "error"}
+STEP = 0.02  # seconds of a step, at least: when an interrupt is sent
+PAUSE = 0.02  # seconds between two looks at the queue
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One prompt of the queue; `at` is the step at which it is interrupted."""
+    """One prompt of the queue; `at` is the step at about which it is interrupted."""
 
     run: Run
     kind: str
@@ -81,35 +84,38 @@ class Soak:
 
     def wave(self, jobs: list[Job]) -> list[Outcome]:
         """Queue all jobs at once, take some out of the queue again, interrupt some at their step."""
-        pending = {}
-        for job in jobs:
-            answer = self.client.post("/prompt", {"prompt": job.graph(), "client_id": self.client.id})
-            pending[answer["prompt_id"]] = Outcome(job)
-        done = list(pending.items())
-        for key, outcome in done[1:]:  # the first one runs by now
+        outcomes = {self.client.queue(job.graph())[0]: Outcome(job) for job in jobs}
+        for key, outcome in list(outcomes.items())[1:]:  # the first one runs by now
             if outcome.job.fate == "cancel":
                 self.client.post("/queue", {"delete": [key]})
-        expected = self._queued() | self._history().keys()  # in this order: what ends between the two is in both
-        pending = {key: outcome for key, outcome in done if key in expected}
-        for kind, data in self.client.events if pending else ():
-            outcome = pending.get(data.get("prompt_id"))
-            if outcome is None:
-                continue
-            if kind == "progress" and outcome.job.fate == "interrupt" and data["value"] >= outcome.job.at:
-                self.client.post("/interrupt", {"prompt_id": data["prompt_id"]})
-            elif kind in ENDS:
-                outcome.end = ENDS[kind]
-                if kind == "execution_error":
-                    outcome.faults.append(f"{data['node_type']}: {data['exception_message'].strip()}")
-            elif kind == "executing" and data["node"] is None:  # the last event: the history is complete
-                del pending[data["prompt_id"]]
-                if not pending:
-                    break
-        history = self._history()
-        for key, outcome in done:
-            if outcome.end == "run":
-                self._judge(outcome, history[key]["outputs"])
-        return [outcome for _, outcome in done]
+        began: dict[str, float] = {}
+        while running := self._running():
+            key = running[0]
+            due = began.setdefault(key, time.monotonic()) + STEP * (outcomes[key].job.at - 1)
+            if outcomes[key].job.fate == "interrupt" and time.monotonic() >= due:
+                self.client.post("/interrupt", {"prompt_id": key})
+            time.sleep(PAUSE)
+        for key, outcome in outcomes.items():
+            self._end(key, outcome)
+        return list(outcomes.values())
+
+    def _running(self) -> list[str]:
+        """Ids of the prompts that run or wait, in the order of the queue."""
+        queue = self.client.get_json("/queue")
+        return [entry[1] for part in ("queue_running", "queue_pending") for entry in sorted(queue[part])]
+
+    def _end(self, key: str, outcome: Outcome) -> None:
+        """Note how a prompt ended; one that the history does not have was cancelled."""
+        try:
+            outputs = self.client.result(key).outputs
+        except PromptFailed as error:
+            outcome.end = "error"
+            outcome.faults.append(str(error))
+        except PromptInterrupted:
+            outcome.end = "interrupt" if key in self.client.get_json(f"/history/{key}") else "cancel"
+        else:
+            outcome.end = "run"
+            self._judge(outcome, outputs)
 
     def _judge(self, outcome: Outcome, outputs: dict) -> None:
         run = outcome.job.run
@@ -124,16 +130,6 @@ class Soak:
                 outcome.faults.append(f"the sampling report does not fit: {report['verdict']}")
         for picture in outputs["save"]["images"]:
             outcome.picture = hashlib.sha256(self.client.get("/view", **picture)).hexdigest()
-
-    def _queued(self) -> set[str]:
-        queue = json.loads(self.client.get("/queue"))
-        return {entry[1] for part in ("queue_running", "queue_pending") for entry in queue[part]}
-
-    def _history(self) -> dict:
-        return json.loads(self.client.get("/history"))
-
-    def close(self) -> None:
-        self.client.events.close()
 
 
 def run(
@@ -151,11 +147,9 @@ def run(
         ran = [outcome for outcome in outcomes if outcome.end == "run"]
         chosen = [Job(o.job.run, o.job.kind, "run", 0) for o in ran[:: max(len(ran) // again, 1)][-again:]]
         same_server = soak.wave(chosen)
-        soak.close()
     with Server(out / "fresh", "--disable-metadata") as server:
         soak = Soak(server)
         fresh = soak.wave(chosen)
-        soak.close()
     result = _result(outcomes, memory, same_server, fresh)
     out.mkdir(parents=True, exist_ok=True)
     (out / "soak.json").write_text(json.dumps(result, indent=1) + "\n")

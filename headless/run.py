@@ -5,7 +5,7 @@
 The workflow must be in API format: in the editor, Workflow > Export (API). What the workflow saves (pictures, videos,
 sound) goes into the output folder under the name that the server gave it, and the report of each SAFREE node as JSON;
 a file that exists already is never replaced, the new one gets a number. The paths are printed on stdout, progress
-on stderr.
+and what the guard found on stderr.
 
 --set takes NODE.INPUT=VALUE, once for each input; NODE is an id, as in the file, or a title that no other node has.
 VALUE is JSON (3, 0.5, true, "text"), or else a text as it stands. --seed sets every seed and noise_seed.
@@ -98,12 +98,14 @@ def save(folder: Path, name: str, data: bytes) -> Path:
             raise WorkflowError(f"{path}: {error.strerror}.") from error
 
 
-def collect(client: Client, result: Result, folder: Path) -> list[Path]:
+def collect(client: Client, workflow: Workflow, result: Result, folder: Path) -> list[Path]:
     """Save the files and reports of a finished prompt."""
     paths = []
     for node, output in sorted(result.outputs.items()):
         if node.startswith(REPORT):
-            paths.append(save(folder, f"report_{node.removeprefix(REPORT)}.json", output["text"][0].encode()))
+            made_by, report = node.removeprefix(REPORT), output["text"][0]
+            paths.append(save(folder, f"report_{made_by}.json", report.encode()))
+            tell(workflow, made_by, report)
             continue
         files = [entry for entries in output.values() if isinstance(entries, list) for entry in entries]
         for file in files:
@@ -113,27 +115,23 @@ def collect(client: Client, result: Result, folder: Path) -> list[Path]:
     return paths
 
 
-class Progress:
-    """What runs, on stderr: one line that changes on a terminal, a line for each node elsewhere."""
+def say(text: str, end: str = "\n") -> None:
+    """Write a line to stderr over the one that `waiting` left there."""
+    print(f"\r{text.ljust(79)}" if sys.stderr.isatty() else text, end=end, file=sys.stderr, flush=True)
 
-    def __init__(self, workflow: Workflow):
-        self.workflow, self.node = workflow, ""
 
-    def enter(self, node: str) -> None:
-        self.node = node
-        if node in self.workflow:  # not our own nodes for the reports
-            self._say(self.workflow.label(node), end="" if sys.stderr.isatty() else "\n")
+def waiting(ahead: int) -> None:
+    if sys.stderr.isatty():
+        say(f"waiting behind {ahead} other prompt{'s' * (ahead > 1)}" if ahead else "running", end="")
 
-    def step(self, step: int, steps: int) -> None:
-        if sys.stderr.isatty():
-            self._say(f"{self.workflow.label(self.node)}  {step}/{steps}", end="")
 
-    def done(self) -> None:
-        if sys.stderr.isatty():
-            self._say("", end="\r")
-
-    def _say(self, text: str, end: str) -> None:
-        print(f"\r{text.ljust(79)}" if sys.stderr.isatty() else text, end=end, file=sys.stderr, flush=True)
+def tell(workflow: Workflow, node: str, report: str) -> None:
+    """Say what a report of SAFREE found; programs read its `state` and `reason` in the file."""
+    try:
+        said = json.loads(report)["verdict"]
+    except (ValueError, KeyError, TypeError):
+        said = "its report cannot be read"
+    say(f"{workflow.label(node)}: {said}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -146,14 +144,10 @@ def run(args: argparse.Namespace) -> int:
         args.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorkflowError(f"{args.folder}: {error.strerror}.") from error
-    progress = Progress(workflow)
-    with Client(address(args.server), args.silence) as client:
-        try:
-            result = client.run(with_reports(workflow), progress.step, progress.enter)
-        finally:
-            progress.done()
-        for path in collect(client, result, args.folder):
-            print(path)
+    client = Client(address(args.server), args.silence)
+    result = client.run(with_reports(workflow), waiting)
+    for path in collect(client, workflow, result, args.folder):
+        print(path)
     if result.refused:
         return fail(2, f"the server left out outputs that it could not run: {result.refused}")
     return 0
@@ -176,7 +170,7 @@ def main(argv: list[str] | None = None) -> int:
         type=float,
         default=SILENCE,
         metavar="SECONDS",
-        help="give up without any event (default %(default)s)",
+        help="give up without an answer (default %(default)s)",
     )
     args = parser.parse_args(argv)
     try:
@@ -188,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     except PromptInterrupted as error:
         return fail(4, f"{error}.")
     except TimeoutError:
-        return fail(3, f"no event from {args.server} for {args.silence:g} s. Raise --silence for slow models.")
+        return fail(3, f"no answer from {args.server} for {args.silence:g} s. Raise --silence for a slow machine.")
     except KeyboardInterrupt:
         return fail(130, "stopped; the server goes on with the workflow.")
     except ValueError as error:

@@ -54,8 +54,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(server):
-    with server.client() as connected:
-        yield connected
+    return server.client()
 
 
 FAULTS = pytest.StashKey[dict]()

@@ -8,7 +8,6 @@ ComfyUI does not have stay in the file: it serves every version. Exit code 1 whe
 
 from __future__ import annotations
 
-import json
 import sys
 
 from headless import knowledge
@@ -28,8 +27,8 @@ def undescribed(object_info: dict, known: Knowledge) -> dict[str, str]:
 
 
 def main() -> int:
-    with Server(setup_host.ROOT / "output" / "core_nodes") as server, server.client() as client:
-        found = undescribed(json.loads(client.get("/object_info")), knowledge.load())
+    with Server(setup_host.ROOT / "output" / "core_nodes") as server:
+        found = undescribed(server.client().get_json("/object_info"), knowledge.load())
     print("\n".join(f"{kind}: {text}" for kind, text in found.items()) or "packs/core.json describes them all.")
     return 1 if found else 0
 

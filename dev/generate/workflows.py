@@ -274,7 +274,8 @@ def write(path: Path, data: dict) -> None:
 
 def main() -> None:
     shutil.copy(setup_host.host() / "input" / EXAMPLE_IMAGE, setup_host.base() / "input")
-    with Server(setup_host.ROOT / "output" / "workflows") as server, server.client() as client:
+    with Server(setup_host.ROOT / "output" / "workflows") as server:
+        client = server.client()
         info = json.loads(client.get("/object_info"))
         for name, recipe in RECIPES.items():
             graph = build(recipe, info)

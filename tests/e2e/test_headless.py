@@ -132,10 +132,10 @@ def test_an_output_that_the_server_leaves_out_is_not_success(start):
 
 def test_an_interrupt_on_the_server_is_not_success(start, server):
     def interrupt():
-        with Client(server.address) as other:
-            while not json.loads(other.get("/queue"))["queue_running"]:
-                time.sleep(0.05)
-            other.post("/interrupt", {})
+        other = Client(server.address)
+        while not other.get_json("/queue")["queue_running"]:
+            time.sleep(0.05)
+        other.post("/interrupt", {})
 
     thread = threading.Thread(target=interrupt)
     thread.start()
@@ -156,9 +156,8 @@ def test_a_server_that_goes_away_is_not_success(start, tmp_path):
     with Server(tmp_path / "server") as other:
 
         def end():
-            with Client(other.address) as watcher:
-                while not json.loads(watcher.get("/queue"))["queue_running"]:
-                    time.sleep(0.05)
+            while not Client(other.address).get_json("/queue")["queue_running"]:
+                time.sleep(0.05)
             other._process.kill()
 
         thread = threading.Thread(target=end)

@@ -71,8 +71,8 @@ def test_a_workflow_of_0_1_0_names_nothing_that_is_gone(path, interface):
 
 def test_a_subspace_of_0_1_0_loads_as_it_was(pack):
     loaded = pack.safree.storage.load(OLD / "weapons.safetensors")
-    assert (loaded.name, len(loaded.phrases), list(loaded.encoders)) == ("weapons", 14, ["l"])
-    assert loaded["l"].concepts.shape == (14, 768)
+    assert (loaded.name, len(loaded.phrases), list(loaded.encoders)) == ("weapons", 15, ["l"])
+    assert loaded["l"].concepts.shape == (15, 768)
 
 
 def test_a_subspace_of_0_1_0_flags_what_it_flagged(pack, clip):
