@@ -35,9 +35,10 @@ import urllib.request
 
 from .check import known_to, unguarded_samplers
 from .client import address
+from .files import read_document
 from .knowledge import VOUCHED
 from .policy import Policy
-from .workflow import WorkflowError, command_line, read, read_json
+from .workflow import WorkflowError, command_line, read_json
 
 
 def add_policy(parser: argparse.ArgumentParser) -> None:
@@ -97,7 +98,9 @@ def object_info(args: argparse.Namespace) -> dict:
 
 def main(argv: list[str] | None = None) -> int:
     parser = command_line("check", __doc__)
-    parser.add_argument("workflow", help="file in API format")
+    parser.add_argument(
+        "workflow", help="file of the workflow: JSON in either format, or a PNG or WebP picture with it inside"
+    )
     parser.add_argument("--concept-set", action="append", default=[], metavar="NAME", help="must be guarded against")
     parser.add_argument("--min-strength", type=float, default=1.0, help="least strength that counts (default 1)")
     parser.add_argument("--any-mode", action="store_true", help="any mode, threshold and self-validation counts")
@@ -106,7 +109,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         policy = policy_of(args, tuple(args.concept_set), strength=args.min_strength, any_mode=args.any_mode)
-        workflow, info = read(args.workflow), object_info(args)
+        info = object_info(args)
+        workflow = read_document(args.workflow, info).workflow
         problems = unguarded_samplers(workflow.nodes, info, policy)
     except WorkflowError as error:
         print(f"check: {error}", file=sys.stderr)

@@ -24,12 +24,13 @@ from pathlib import Path
 
 from .check import Rules, known_to, unguarded_samplers
 from .check_command import add_policy, object_info, policy_of
+from .files import read_document
 from .flow import Trace
 from .guards import GUARD
 from .knowledge import Knowledge, Source
 from .policy import Policy, Problem
 from .rewrite import CannotGuard, Rewriter
-from .workflow import Workflow, WorkflowError, command_line, read, write
+from .workflow import Workflow, WorkflowError, command_line, write
 
 # `type` of ComfyUI's CLIP loaders whose text encoders SafreeConditioning does not know: it stops with an error there.
 UNSUPPORTED_CLIPS = frozenset(
@@ -184,12 +185,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.output.resolve() == args.workflow.resolve():
             raise WorkflowError(f"{args.output} is the input, which is never overwritten. Choose another name.")
-        twin, report = guard(read(args.workflow), policy, object_info(args), args.self_validation)
+        info = object_info(args)
+        document = read_document(args.workflow, info)
+        twin, report = guard(document.workflow, policy, info, args.self_validation)
         print(json.dumps(dataclasses.asdict(report), indent=1) if args.json else report)
         if report.unguarded and not args.partial:
             print("guard: nothing written; see UNGUARDED, or pass --partial.", file=sys.stderr)
             return 1
-        write(twin, args.output, args.overwrite)
+        write(document.with_nodes(twin.nodes), args.output, args.overwrite)
     except WorkflowError as error:
         print(f"guard: {error}", file=sys.stderr)
         return 2

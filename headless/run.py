@@ -23,7 +23,8 @@ import sys
 from pathlib import Path
 
 from .client import SILENCE, Client, PromptFailed, PromptInterrupted, PromptRejected, Result, address
-from .workflow import Workflow, WorkflowError, command_line, read
+from .files import read_document
+from .workflow import Workflow, WorkflowError, command_line
 
 SEEDS = ("seed", "noise_seed")
 REPORTING = {"SafreeConditioning": 1, "SafreeFilterConditioning": 1, "SelfValidatingSampler": 1}  # slot of the report
@@ -135,7 +136,7 @@ def tell(workflow: Workflow, node: str, report: str) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    workflow = read(args.workflow)
+    workflow = read_document(args.workflow).workflow
     for assignment in args.set:
         override(workflow, assignment)
     if args.seed is not None:

@@ -105,15 +105,7 @@ def read_json(path: str | Path):
         raise WorkflowError(f"{path} is not JSON ({error}).") from error
 
 
-def read(path: str | Path) -> Workflow:
-    try:
-        return Workflow(read_json(path))
-    except WorkflowError as error:
-        text = str(error)
-        raise WorkflowError(text if text.startswith(str(path)) else f"{path}: {text}") from error
-
-
-def write(workflow: Workflow, path: Path, overwrite: bool = False) -> None:
+def write(document: dict, path: Path, overwrite: bool = False) -> None:
     """Write to a temporary file beside `path` and rename it; an existing file stays unless `overwrite`."""
     if path.exists() and not overwrite:
         raise WorkflowError(f"{path} exists already. Choose another name, or pass --overwrite.")
@@ -121,7 +113,7 @@ def write(workflow: Workflow, path: Path, overwrite: bool = False) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         try:
             with open(handle, "w", encoding="utf-8") as file:
-                json.dump(workflow.nodes, file, indent=1, ensure_ascii=False)
+                json.dump(document, file, indent=1, ensure_ascii=False)
                 file.write("\n")
                 file.flush()
                 os.fsync(file.fileno())

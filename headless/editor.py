@@ -1,0 +1,287 @@
+"""The editor's own workflow format to API format, as the editor converts it when it queues: subgraphs, group nodes,
+bypassed and muted nodes, reroutes, primitives. Standard library alone.
+
+The file names the values of a node's widgets by their order only. Which names they have is told by a running server
+(GET /object_info), by the file itself where a newer editor wrote it, or by widgets.json beside this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .group_nodes import SUBGRAPH_INPUT, SUBGRAPH_OUTPUT, subgraph_of_group
+from .widgets import CONTROLS, known_widgets, paired, values_of_seeds, widgets_of
+from .workflow import WorkflowError
+
+MUTED, BYPASSED = 2, 4  # `mode` of a node
+DEEPEST = 50  # subgraphs within each other, and nodes that only pass a link on
+# Nodes of the editor alone, which the server never sees.
+NOTES = {"Note", "MarkdownNote", "Label (rgthree)", "Bookmark (rgthree)"}
+SWITCHES = (
+    "Fast ",
+    "Mute / Bypass",
+    "Random Unmuter",
+    "Node Collector",
+)  # of rgthree: they change modes, saved as such
+REROUTES = {"Reroute", "Reroute (rgthree)"}
+UNSEEN = {
+    "Anything Everywhere",
+    "Anything Everywhere?",
+    "Anything Everywhere3",
+    "Prompts Everywhere",
+    "Seed Everywhere",
+}
+
+
+def is_editor_format(document) -> bool:
+    """Whether `document` is a workflow as the editor saves it."""
+    return isinstance(document, dict) and isinstance(document.get("nodes"), list) and "links" in document
+
+
+def to_api(document: dict, object_info: dict | None = None) -> dict:
+    """The nodes of a saved workflow in API format.
+
+    object_info: a server's answer to GET /object_info, for the widgets of node classes that are not known here
+    Raises WorkflowError where the editor itself would be needed; the text says for what.
+    """
+    try:
+        return _Conversion(document, object_info or {}).nodes()
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        if isinstance(error, WorkflowError):
+            raise
+        raise WorkflowError(f"this workflow of the editor is damaged ({type(error).__name__}: {error}).") from error
+
+
+class _Graph:
+    """One graph of the file: the whole, or one use of a subgraph; `path` stands before the ids of its nodes."""
+
+    def __init__(self, data: dict, path: str = "", outer: tuple[_Graph, dict] | None = None):
+        self.path, self.outer = path, outer
+        self.nodes = {node["id"]: node for node in data["nodes"]}
+        links = data.get("links") or []
+        self.links = {
+            link[0]: link for link in map(_link, links.values() if isinstance(links, dict) else links) if link
+        }
+        self.interface = data
+        self.inner: dict = {}  # id of a subgraph node -> its _Graph
+
+    def name(self, node: dict) -> str:
+        return f"{self.path}{node['id']}"
+
+
+def _link(link) -> tuple | None:
+    """(id, origin, slot, target, slot, type), of either way to write it down."""
+    if isinstance(link, dict):
+        keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+        return tuple(link.get(key) for key in keys)
+    return tuple(link) if link else None
+
+
+class _Conversion:
+    def __init__(self, document: dict, object_info: dict):
+        self.info = object_info
+        definitions = document.get("definitions") or {}
+        self.subgraphs = {graph["id"]: graph for graph in definitions.get("subgraphs") or []}
+        for name, group in ((document.get("extra") or {}).get("groupNodes") or {}).items():
+            for kind in (f"workflow>{name}", f"workflow/{name}"):
+                self.subgraphs[kind] = subgraph_of_group(group)
+        self.root = _Graph(document)
+
+    def nodes(self) -> dict:
+        found = {}
+        for graph, node in self._all(self.root, 0):
+            found[graph.name(node)] = self._node(graph, node)
+        if not found:
+            raise WorkflowError("no node of this workflow would run: all are muted, bypassed or notes.")
+        for node in found.values():  # as the editor does with what a muted node leaves
+            gone = [name for name, value in node["inputs"].items() if _is_link(value) and value[0] not in found]
+            for name in gone:
+                del node["inputs"][name]
+        return found
+
+    def _all(self, graph: _Graph, depth: int) -> Iterator[tuple[_Graph, dict]]:
+        """Every node that runs, with the graph that it stands in."""
+        if depth > DEEPEST:
+            raise WorkflowError("the subgraphs of this workflow contain each other.")
+        for node in sorted(graph.nodes.values(), key=lambda node: node.get("order", 0)):
+            kind = node["type"]
+            if node.get("mode") in (MUTED, BYPASSED) or self._is_virtual(node):
+                continue
+            if kind in UNSEEN:
+                raise WorkflowError(f"{kind} (node {graph.name(node)}) makes connections that the file does not hold.")
+            if kind in self.subgraphs:
+                yield from self._all(self._inside(graph, node), depth + 1)
+            else:
+                yield graph, node
+
+    def _inside(self, graph: _Graph, node: dict) -> _Graph:
+        if node["id"] not in graph.inner:
+            data = self.subgraphs[node["type"]]
+            graph.inner[node["id"]] = _Graph(data, f"{graph.name(node)}:", (graph, node))
+            if data.get("group"):
+                self._spread(graph.inner[node["id"]], node)
+        return graph.inner[node["id"]]
+
+    def _spread(self, graph: _Graph, group: dict) -> None:
+        """Give the widgets of a group node, and what is connected to them, to the nodes inside."""
+        values = list(group.get("widgets_values") or [])
+        entries = iter([slot for slot in group.get("inputs") or [] if "widget" in slot])
+        graph.interface = {**graph.interface, "inputs": list(graph.interface["inputs"])}
+        for node in list(graph.nodes.values()):
+            node = graph.nodes[node["id"]] = {**node, "inputs": [dict(slot) for slot in node.get("inputs") or []]}
+            own = []
+            for name, _ in self.widgets(graph, node):
+                own.append(values.pop(0))
+                if values and values[0] in CONTROLS and "seed" in name.lower():
+                    own.append(values.pop(0))
+                if (entry := next(entries, None)) and entry.get("link") is not None:
+                    self._connect(graph, node, name, entry)
+            node["widgets_values"] = own
+
+    def _connect(self, graph: _Graph, node: dict, name: str, entry: dict) -> None:
+        """Let what is connected to a widget `entry` of a group node arrive at widget `name` of a node inside."""
+        slot = next((one for one in node["inputs"] if one["name"] == name), None)
+        if slot is None:
+            slot = {"name": name, "widget": {"name": name}}
+            node["inputs"].append(slot)
+        number = f"outside {len(graph.links)}"
+        slot["link"] = number
+        graph.links[number] = (number, SUBGRAPH_INPUT, len(graph.interface["inputs"]), node["id"], 0, entry.get("type"))
+        graph.interface["inputs"].append({"name": entry["name"]})
+
+    @staticmethod
+    def _is_virtual(node: dict) -> bool:
+        kind = node["type"]
+        virtual = NOTES | REROUTES | {"PrimitiveNode", "SetNode", "GetNode"}
+        return kind in virtual or (kind.endswith("(rgthree)") and kind.startswith(SWITCHES))
+
+    def _node(self, graph: _Graph, node: dict) -> dict:
+        inputs = dict(self.widgets(graph, node))
+        for slot in node.get("inputs") or []:
+            source = self._source(graph, slot, 0) if slot.get("link") is not None else None
+            if source is None and slot.get("link") is not None and "widget" not in slot:
+                inputs.pop(slot["name"], None)
+            elif source is not None:
+                inputs[slot["name"]] = source[0] if len(source) == 1 else list(source)
+        title = node.get("title") or node["type"]
+        return {"inputs": inputs, "class_type": node["type"], "_meta": {"title": title}}
+
+    def widgets(self, graph: _Graph, node: dict) -> Iterator[tuple[str, object]]:
+        """(name, value) of each widget of a node."""
+        values = node.get("widgets_values")
+        if isinstance(values, dict):  # some packs write names
+            yield from ((name, value) for name, value in values.items() if name != "videopreview")
+            return
+        values = list(values or [])
+        yield from paired(self.widget_names(graph, node, values), values)
+
+    def widget_names(self, graph: _Graph, node: dict, values: list) -> list[str]:
+        """The names of a node's widgets, in the order of their values."""
+        if not values:
+            return []
+        kind = node["type"]
+        if info := self.info.get(kind):
+            return widgets_of(info)
+        told = [slot["widget"]["name"] for slot in node.get("inputs") or [] if "widget" in slot]
+        if kind in known_widgets() and len(told) <= len(known_widgets()[kind]):
+            return known_widgets()[kind]
+        if sum(1 for _ in paired(told, values)) == len(told) and len(told) >= len(values) - values_of_seeds(values) - 1:
+            return told
+        raise WorkflowError(
+            f"which values {kind} (node {graph.name(node)}) has, is told by a server that has it: pass --server or "
+            "--object-info. Or export the workflow in the editor: Workflow > Export (API)."
+        )
+
+    def _source(self, graph: _Graph, slot: dict, depth: int) -> tuple | None:
+        """(id, slot) of what really arrives at an input, (value,) of a primitive node, None where nothing does."""
+        link = graph.links.get(slot["link"])
+        return self._origin(graph, link[1], link[2], link[5], depth) if link else None
+
+    def _origin(self, graph: _Graph, origin, slot: int, kind, depth: int) -> tuple | None:
+        if depth > 20 * DEEPEST:
+            raise WorkflowError("connections of this workflow run in a circle.")
+        depth += 1
+        if origin == SUBGRAPH_INPUT:
+            return self._from_outside(graph, slot, depth)
+        node = graph.nodes.get(origin)
+        if node is None or node.get("mode") == MUTED:
+            return None
+        inputs = node.get("inputs") or []
+        if node.get("mode") == BYPASSED:
+            return self._past(graph, node, slot, kind, depth)
+        if node["type"] in REROUTES:
+            return self._source(graph, inputs[0], depth) if inputs and inputs[0].get("link") is not None else None
+        if node["type"] == "PrimitiveNode":
+            values = node.get("widgets_values") or []
+            return (values[0],) if values else None
+        if node["type"] == "GetNode":
+            return self._from_set_node(graph, node, depth)
+        if node["type"] == "SetNode":
+            return self._source(graph, inputs[0], depth) if inputs and inputs[0].get("link") is not None else None
+        if node["type"] in self.subgraphs:
+            return self._from_inside(self._inside(graph, node), slot, depth)
+        return graph.name(node), slot
+
+    def _past(self, graph: _Graph, node: dict, slot: int, kind, depth: int) -> tuple | None:
+        """What a bypassed node passes on: of the input at the same place, or else of the first of the same type."""
+        inputs = node.get("inputs") or []
+        outputs = node.get("outputs") or []
+        kind = outputs[slot].get("type", kind) if slot < len(outputs) else kind
+        places = [slot, *range(len(inputs))]
+        match = next((n for n in places if n < len(inputs) and inputs[n].get("type") == kind), None)
+        if match is None or inputs[match].get("link") is None:
+            return None
+        return self._source(graph, inputs[match], depth)
+
+    def _from_set_node(self, graph: _Graph, node: dict, depth: int) -> tuple | None:
+        name = (node.get("widgets_values") or [None])[0]
+        while graph is not None:
+            for other in graph.nodes.values():
+                if other["type"] == "SetNode" and (other.get("widgets_values") or [None])[0] == name:
+                    slots = other.get("inputs") or []
+                    return self._source(graph, slots[0], depth) if slots and slots[0].get("link") is not None else None
+            graph = graph.outer[0] if graph.outer else None
+        return None
+
+    def _from_outside(self, graph: _Graph, slot: int, depth: int) -> tuple | None:
+        """What comes into a subgraph at its input `slot`."""
+        outer, node = graph.outer
+        name = graph.interface["inputs"][slot]["name"]
+        if isinstance(name, int):  # of a group node: by place
+            open_slots = [one for one in node.get("inputs") or [] if "widget" not in one]
+            entry = open_slots[name] if name < len(open_slots) else None
+        else:
+            entry = next((one for one in node.get("inputs") or [] if one["name"] == name), None)
+        if entry is not None and entry.get("link") is not None:
+            return self._source(outer, entry, depth)
+        if entry is not None and "widget" in entry:
+            values = node.get("widgets_values") or []
+            at = _promoted(graph).index(slot)
+            return (values[at],) if at < len(values) else None
+        return None
+
+    def _from_inside(self, graph: _Graph, slot: int, depth: int) -> tuple | None:
+        """What comes out of a subgraph at its output `slot`."""
+        for link in graph.links.values():
+            if link[3] == SUBGRAPH_OUTPUT and link[4] == slot:
+                return self._origin(graph, link[1], link[2], link[5], depth)
+        return None
+
+
+def _promoted(graph: _Graph) -> list[int]:
+    """The inputs of a subgraph that are widgets of nodes inside: its node has a value for each, in this order."""
+    targets = {(link[2], link[3]): link[4] for link in graph.links.values() if link[1] == SUBGRAPH_INPUT}
+    found = set()
+    for (place, target), at in targets.items():
+        slots = graph.nodes.get(target, {}).get("inputs") or []
+        if at < len(slots) and "widget" in slots[at]:
+            found.add(place)
+    return sorted(found)
+
+
+def _is_link(value) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+
+
+def _is_link(value) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
