@@ -14,7 +14,8 @@ from .widgets import CONTROLS, known_widgets, paired, values_of_seeds, widgets_o
 from .workflow import WorkflowError
 
 MUTED, BYPASSED = 2, 4  # `mode` of a node
-DEEPEST = 50  # subgraphs within each other, and nodes that only pass a link on
+DEEPEST = 50  # subgraphs within each other
+LONGEST = 200  # nodes in a row that only pass a link on
 # Nodes of the editor alone, which the server never sees.
 NOTES = {"Note", "MarkdownNote", "Label (rgthree)", "Bookmark (rgthree)"}
 SWITCHES = (
@@ -198,7 +199,7 @@ class _Conversion:
         return self._origin(graph, link[1], link[2], link[5], depth) if link else None
 
     def _origin(self, graph: _Graph, origin, slot: int, kind, depth: int) -> tuple | None:
-        if depth > 20 * DEEPEST:
+        if depth > LONGEST:
             raise WorkflowError("connections of this workflow run in a circle.")
         depth += 1
         if origin == SUBGRAPH_INPUT:
