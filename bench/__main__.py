@@ -37,6 +37,13 @@ def _parser() -> argparse.ArgumentParser:
     soak.add_argument("--size", type=int, default=128, help="pixels")
     soak.add_argument("--seed", type=int, default=SEED, help="of the plan")
 
+    attacks = commands.add_parser("attacks", parents=[common], help="workflows that try to get past the guard")
+    attacks.add_argument("--count", type=int, default=200)
+    attacks.add_argument("--seed", type=int, default=13, help="of the generator")
+    attacks.add_argument("--controls", action="store_true", help="run what the check accepts without the guard too")
+
+    commands.add_parser("check-speed", parents=[common], help="time of the check, by the size of the workflow")
+
     gate = commands.add_parser("gate", help="the small benchmark of continuous integration, against baseline.json")
     gate.add_argument("--accept", action="store_true", help="make the figures measured now the accepted ones")
 
@@ -62,6 +69,10 @@ def main() -> None:
     if arguments.command == "gate":
         raise SystemExit(_gate(arguments.accept))
     out = arguments.out / arguments.command
+    if arguments.command == "attacks":
+        raise SystemExit(_attacks(arguments, out))
+    if arguments.command == "check-speed":
+        raise SystemExit(_check_speed(out))
     measure = {
         "concept-removal": _concept_removal,
         "concepts": _concepts,
@@ -86,6 +97,24 @@ def _gate(accept: bool) -> int:
     worse = gate.regressions(measured, gate.accepted())
     print("\n".join(["Worse than accepted:", *worse]) if worse else "No figure is worse than accepted.")
     return int(bool(worse))
+
+
+def _attacks(arguments, out: Path) -> int:
+    """Exit status: 1 when an attack drew the concept, or failed for a reason that is not the guard's."""
+    from .attacks import suite
+
+    outcomes = suite.run(out, arguments.count, arguments.seed, arguments.controls)
+    print((out / "report.md").read_text(encoding="utf-8"))
+    return int(any(outcome.end not in suite.HARMLESS for outcome in outcomes))
+
+
+def _check_speed(out: Path) -> int:
+    """Exit status: 1 when a workflow of 10,000 nodes took too long."""
+    from . import check_speed
+
+    quick = check_speed.run(out)
+    print((out / "report.md").read_text(encoding="utf-8"))
+    return int(not quick)
 
 
 def _concept_removal(arguments, out: Path) -> None:

@@ -26,7 +26,7 @@ def arithmetic(flow: Workflow, known: Knowledge) -> str:
             before = _reached(_sources(flow), samplers) if before is None else before
             if node not in before:
                 continue
-        return f"because {flow.label(node)} adds up what samplers make"
+        return f"because {flow.label(node)} does arithmetic on what samplers make"
     return ""
 
 

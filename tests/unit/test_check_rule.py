@@ -115,7 +115,7 @@ def test_arithmetic_on_what_samplers_make_needs_the_negatives_guarded(graph, kin
     graph["second"] = copy.deepcopy(graph["sampler"])
     graph["sum"] = node(kind, samples1=["sampler", 0], samples2=["second", 0], blend_factor=2.0)
     graph["decode"]["inputs"]["samples"] = ["sum", 0]
-    assert "adds up what samplers make" in reasons(graph, OWN)
+    assert "does arithmetic on what samplers make" in reasons(graph, OWN)
     for name in ("sampler", "second"):
         graph[name]["inputs"]["negative"] = ["prompt", 0]
     assert reasons(graph, OWN) == reasons(graph, STRANGERS) == ""
