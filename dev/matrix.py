@@ -5,7 +5,7 @@
     python -m dev.matrix --clone ~/ComfyUI v0.3.64 v0.33.0
                                                 revisions of a git clone of ComfyUI (with a work tree or bare);
                                                 --python FILE: in an environment that can run them
-    python -m dev.matrix --write            put the results so far between the markers in README.md
+    python -m dev.matrix --write            put the results so far between the markers in docs/compatibility.md
 
 Each combination is a copy of the repository in `.comfy/matrix/`, set up by its own dev/setup_host.py and deleted
 afterwards. Results are kept in `.comfy/matrix.json`. Standard library only.
@@ -29,7 +29,7 @@ from .generate import tables
 
 FOLDER = setup_host.WORK / "matrix"
 RESULTS = setup_host.WORK / "matrix.json"
-README = setup_host.ROOT / "README.md"
+PAGE = setup_host.ROOT / "docs" / "compatibility.md"
 MARKER = "<!-- matrix -->"
 # One or more tests of each thing that depends on the host: a few minutes on two cores.
 TESTS = {
@@ -213,7 +213,7 @@ def parse(words: list[str] | None = None) -> tuple[argparse.Namespace, dict[str,
     parser.add_argument(
         "--python", type=Path, metavar="FILE", help="with --clone: an interpreter that can run these revisions"
     )
-    parser.add_argument("--write", action="store_true", help="only replace the table in README.md")
+    parser.add_argument("--write", action="store_true", help="only replace the table in docs/compatibility.md")
     arguments = parser.parse_args(words)
     if arguments.python and not arguments.clone:
         parser.error("--python needs --clone")
@@ -223,7 +223,7 @@ def parse(words: list[str] | None = None) -> tuple[argparse.Namespace, dict[str,
 def main() -> None:
     arguments, combinations = parse()
     if arguments.write:
-        tables.put(README, MARKER, table(recorded()))
+        tables.put(PAGE, MARKER, table(recorded()))
         return
     for name, combination in combinations.items():
         print(f"[matrix] {name}", flush=True)

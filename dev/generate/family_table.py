@@ -1,7 +1,7 @@
-"""The README's table of model families, from the cells that the tests of tests/host/test_families.py wrote.
+"""The table of model families, from the cells that the tests of tests/host/test_families.py wrote.
 
     python -m dev.generate.family_table             print it
-    python -m dev.generate.family_table --write     put it between the markers `<!-- families -->` in README.md
+    python -m dev.generate.family_table --write     put it between the markers in docs/compatibility.md
 
 Run `pytest tests/host/test_families.py` first: each cell is there only if its test passed.
 """
@@ -16,7 +16,7 @@ from .. import setup_host
 from . import tables
 
 RESULTS = setup_host.WORK / "family_table.json"
-README = setup_host.ROOT / "README.md"
+PAGE = setup_host.ROOT / "docs" / "compatibility.md"
 MARKER = "<!-- families -->"
 COLUMNS = {
     "encoders": "text encoders, each steered in its own space",
@@ -44,7 +44,7 @@ def table(cells: dict[str, dict[str, str]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="replace the table in README.md")
+    parser.add_argument("--write", action="store_true", help="replace the table in docs/compatibility.md")
     arguments = parser.parse_args()
     if not RESULTS.exists():
         sys.exit(f"{RESULTS} is not there. Run pytest tests/host/test_families.py first.")
@@ -52,7 +52,7 @@ def main() -> None:
     if not arguments.write:
         print(made)
         return
-    tables.put(README, MARKER, made)
+    tables.put(PAGE, MARKER, made)
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def test_nobody_gets_to_the_front_of_the_queue(proxy, behind):
 def test_everything_else_passes(proxy, behind):
     for path in ("/system_stats", "/api/object_info/KSampler", "/queue", "/extensions", "/"):
         assert ask(proxy, "GET", path)[0] == ask(behind.address, "GET", path)[0] == 200
-    boundary, content = "xyz", (setup_host.ROOT / "tests/assets/readme/graph.jpg").read_bytes()
+    boundary, content = "xyz", (setup_host.ROOT / "docs/images/graph.jpg").read_bytes()
     head = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="through_proxy.jpg"\r\n\r\n'.encode()
     )

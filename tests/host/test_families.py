@@ -1,6 +1,6 @@
 """Every model family: its text encoders steered, its model sampled, by ComfyUI's own code on small random models.
 
-A test that ran writes its cell of the README's table into `.comfy/family_table.json` (dev/generate/family_table.py).
+A test that ran writes its cell into `.comfy/family_table.json`, for dev/generate/family_table.py.
 """
 
 from __future__ import annotations
