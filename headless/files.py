@@ -117,12 +117,12 @@ def _png_texts(data: bytes) -> Iterator[tuple[str, str]]:
 
 def _webp_texts(data: bytes) -> Iterator[tuple[str, str]]:
     """(name, text) of the 'name:text' fields in the Exif data of a WebP file."""
-    for kind, body in _chunks(data, 12, "<I", "little"):
-        if kind == b"EXIF":
-            for text in _exif_texts(body.removeprefix(b"Exif\0\0")):
-                name, colon, rest = text.partition(":")
-                if colon:
-                    yield name.lower(), rest
+    bodies = [body for kind, body in _chunks(data, 12, "<I", "little") if kind == b"EXIF"]
+    for body in bodies:
+        for text in _exif_texts(body.removeprefix(b"Exif\0\0")):
+            name, colon, rest = text.partition(":")
+            if colon:
+                yield name.lower(), rest
 
 
 def _chunks(data: bytes, at: int, length: str, order: str) -> Iterator[tuple[bytes, bytes]]:
