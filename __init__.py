@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .host import folders
 from .nodes.concept_subspace import ConceptSubspace
 from .nodes.filter_conditioning import SafreeFilterConditioning
+from .nodes.multi_text_conditioning import SafreeMultiTextConditioning
 from .nodes.reattention_patch import ReAttentionPatch
 from .nodes.safety_report_plot import SafetyReportPlot
 from .nodes.safree_conditioning import SafreeConditioning
@@ -18,6 +19,7 @@ WEB_DIRECTORY = "./js"
 NODES = [
     ConceptSubspace,
     SafreeConditioning,
+    SafreeMultiTextConditioning,
     SelfValidatingSampler,
     ReAttentionPatch,
     SelfValidationPatch,

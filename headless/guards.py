@@ -5,8 +5,9 @@ from __future__ import annotations
 from .policy import Policy
 from .workflow import Link, Workflow
 
-GUARD, FILTER = "SafreeConditioning", "SafreeFilterConditioning"
-GUARDS = (GUARD, FILTER)  # their first output is guarded CONDITIONING
+GUARD, MULTI, FILTER = "SafreeConditioning", "SafreeMultiTextConditioning", "SafreeFilterConditioning"
+ENCODING = (GUARD, MULTI)  # they encode the prompt themselves
+GUARDS = (*ENCODING, FILTER)  # their first output is guarded CONDITIONING
 PHRASES_ONLY = "(phrases only)"  # of ConceptSubspace
 LONGEST_CHAIN = 32  # subspaces of one guard: a limit keeps the check linear
 
@@ -16,7 +17,7 @@ def faults_of_guard(flow: Workflow, node: str, policy: Policy) -> tuple[str, ...
     if flow.kind(node) == FILTER and not policy.filters:
         return (f"{flow.label(node)} is weaker than {GUARD}, and this policy does not accept it",)
     faults = [*_subspaces(flow, node, policy), *_weak(flow, node, policy)]
-    if flow.kind(node) == GUARD and not policy.any_mode:
+    if flow.kind(node) in ENCODING and not policy.any_mode:
         inputs, label = flow.inputs(node), flow.label(node)
         if inputs.get("mode") != "adaptive":
             faults.append(f"{label} has mode {inputs.get('mode')!r}, which lets much pass; only 'adaptive' counts")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from . import flow, prompts
 from .flow import Point, Trace
-from .guards import FILTER, GUARD
+from .guards import FILTER, GUARD, MULTI
 from .knowledge import Encoder, Knowledge
 from .policy import Policy
 from .workflow import Link, Workflow
 
 SETTINGS = {"mode": "adaptive", "strength": 1.0, "threshold": 0.0, "self_validation": "auto"}
+ENCODERS = ("l", "g", "t5xxl")  # that SafreeMultiTextConditioning has a text for
 # The system prompts of CLIPTextEncodeLumina2, by the value of its widget.
 LUMINA2 = {
     "superior": "You are an assistant designed to generate superior images with the superior degree of image-text "
@@ -96,8 +97,17 @@ class Rewriter:
         if not hasattr(self, f"_{encoder.rewrite}") or not encoder.rewrite:
             raise CannotGuard(f"{label} has no guarded twin")
         text, notes = self._text(node, encoder)
-        values = {"clip": list(clip), "subspaces": self._chain(clip), "text": text, **SETTINGS}
+        several = isinstance(text, dict)
+        values = {
+            "clip": list(clip),
+            "subspaces": self._chain(clip),
+            **(text if several else {"text": text}),
+            **SETTINGS,
+        }
         kind, values, how = getattr(self, f"_{encoder.rewrite}")(node, encoder, values)
+        if several:
+            how = how.replace(GUARD, MULTI)
+            kind = MULTI if kind == GUARD else kind
         return kind, values, how, notes
 
     def _clip(self, node: str, encoder: Encoder) -> Link:
@@ -114,8 +124,8 @@ class Rewriter:
             raise CannotGuard(f"{self.flow.label(node)} has no CLIP that SafreeConditioning could take")
         return clip
 
-    def _text(self, node: str, encoder: Encoder) -> tuple[str | list, list[str]]:
-        """(the one prompt that an encoder encodes, notes); CannotGuard where there is none, or several."""
+    def _text(self, node: str, encoder: Encoder) -> tuple[str | list | dict, list[str]]:
+        """(the prompt of an encoder, by text encoder where they differ, notes); CannotGuard where there is none."""
         label, inputs = self.flow.label(node), self.flow.inputs(node)
         texts = [inputs.get(name) for name in encoder.texts]
         for name, text in zip(encoder.texts, texts, strict=True):
@@ -124,7 +134,10 @@ class Rewriter:
         if encoder.text:
             return [node, int(encoder.text[1:])], []
         if any(text != texts[0] for text in texts):
-            raise CannotGuard(f"{label} encodes several different texts, which SafreeConditioning cannot")
+            if not encoder.encoders:
+                raise CannotGuard(f"{label} encodes several different texts, which SafreeConditioning cannot")
+            given = dict(zip(encoder.encoders, texts, strict=True))
+            return {f"text_{key}": given.get(key, "") for key in ENCODERS}, []
         if not encoder.reads or not isinstance(texts[0], str):
             return texts[0], [f"{label} reads its text as {encoder.reads}, the guard as it stands"] * bool(
                 encoder.reads
@@ -137,14 +150,15 @@ class Rewriter:
         return GUARD, values, f"replaced by {GUARD}"
 
     def _flux(self, node: str, encoder: Encoder, values: dict):
-        guard = self._add(GUARD, "", **values)
+        guard = self._add(GUARD if "text" in values else MULTI, "", **values)
         guidance = self.flow.inputs(node).get("guidance", 3.5)
         values = {"conditioning": [guard, 0], "guidance": guidance}
         return "FluxGuidance", values, f"replaced by {GUARD} and FluxGuidance"
 
     def _sd3(self, node: str, encoder: Encoder, values: dict):
-        if not values["text"] and self.flow.inputs(node).get("empty_padding") == "none":
-            raise CannotGuard(f"{self.flow.label(node)} has no text and no padding, so it encodes no token at all")
+        inputs = self.flow.inputs(node)
+        if inputs.get("empty_padding") == "none" and not all(inputs.get(name) for name in encoder.texts):
+            raise CannotGuard(f"{self.flow.label(node)} encodes no token where a text is empty, which the guard cannot")
         return GUARD, values, f"replaced by {GUARD}"
 
     def _lumina2(self, node: str, encoder: Encoder, values: dict):

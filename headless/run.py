@@ -24,10 +24,11 @@ from pathlib import Path
 
 from .client import SILENCE, Client, PromptFailed, PromptInterrupted, PromptRejected, Result, address
 from .files import read_document
+from .guards import GUARDS
 from .workflow import Workflow, WorkflowError, command_line
 
 SEEDS = ("seed", "noise_seed")
-REPORTING = {"SafreeConditioning": 1, "SafreeFilterConditioning": 1, "SelfValidatingSampler": 1}  # slot of the report
+REPORTING = dict.fromkeys((*GUARDS, "SelfValidatingSampler"), 1)  # slot of the report
 REPORT = "safree_report_of_"  # id of the node that shows a report, before the id of the node that made it
 
 

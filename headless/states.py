@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from . import flow
 from .flow import Point
-from .guards import FILTER, GUARD, faults_of_guard
+from .guards import ENCODING, FILTER, faults_of_guard
 from .knowledge import Facts, Knowledge, Source
 from .policy import Policy
 from .quality_words import only_quality_words
@@ -94,7 +94,7 @@ class States:
         label, facts = self.flow.label(point.node), self.known.get(kind)
         if not kind:
             return State((f"{label} is not in the workflow",))
-        if kind == GUARD and point.slot == 0:
+        if kind in ENCODING and point.slot == 0:
             return self._guard(point.node)
         if facts is None:
             return State((f"{label} is unknown to this check",))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from ..safree import SafreeError, check_choice, validation
@@ -10,6 +12,7 @@ from . import adaptive, conditioning, marks, projective
 from .encoders import check_embeddings, encoders, tokenize
 from .report import Settings, report
 from .subspaces import probe_row
+from .texts import check_texts, joined, tokenize_each
 
 LONGEST_PROMPT = 20_000  # characters: every word is encoded anew, so time grows with them
 VALIDATIONS = ("auto", "whole schedule", "paper", "reference")
@@ -20,6 +23,20 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
 
     With strength 0, or nothing flagged, the tensors are those of the stock text encode node. Raises SafreeError.
     """
+    return _guard(clip, text, lambda: tokenize(clip, text), subspaces, settings)
+
+
+def guard_texts(clip, texts: dict[str, str], subspaces: tuple[ConceptSubspace, ...], settings: Settings):
+    """The same of a prompt with a text for each text encoder ('l', 'g', 't5xxl'); '' for those that `clip` lacks.
+
+    A word that is flagged in one text is taken out of all. The tensors with nothing flagged are those of
+    CLIPTextEncodeSDXL and its likes.
+    """
+    texts = check_texts(clip, texts)
+    return _guard(clip, joined(texts), lambda: tokenize_each(clip, texts), subspaces, settings)
+
+
+def _guard(clip, text: str, tokenized: Callable[[], dict], subspaces: tuple[ConceptSubspace, ...], settings: Settings):
     check_choice("mode", settings.mode, MODES)
     check_choice("self_validation", settings.validation, VALIDATIONS)
     if not subspaces:
@@ -31,7 +48,7 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
     if active and len(text) > LONGEST_PROMPT:
         raise SafreeError(f"the prompt has {len(text)} characters, more than the {LONGEST_PROMPT} allowed. Shorten it.")
     found = encoders(clip, text)  # also the check that this clip is supported
-    tokens = tokenize(clip, text)
+    tokens = tokenized()
     check_embeddings(found, tokens)
     base = clip.encode_from_tokens_scheduled(tokens)
     if not active:

@@ -16,6 +16,7 @@ const PANELS = {
   ConceptSubspace: ["safree_subspace", subspacePanel],
   LoadConceptSubspace: ["safree_subspace", subspacePanel],
   SafreeConditioning: ["safree_report", tokenPanel],
+  SafreeMultiTextConditioning: ["safree_report", tokenPanel],
   SafreeFilterConditioning: ["safree_report", tokenPanel],
   SelfValidatingSampler: ["safree_sampling", samplingPanel],
 };

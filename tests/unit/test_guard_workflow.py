@@ -112,16 +112,44 @@ def test_flux_and_sd3_encoders_are_replaced_when_their_texts_are_the_same(graph)
     texts = {"clip_l": "a gun", "clip_g": "a gun", "t5xxl": "a gun"}
     graph["prompt"] = node("CLIPTextEncodeSD3", clip=["loader", 1], **texts, empty_padding="none")
     assert guarded(graph)[1].unguarded == []
-    graph["prompt"]["inputs"]["t5xxl"] = "a cat"
+    graph["prompt"]["inputs"]["clip_g"] = ""  # encoded to no token at all
     twin, report = guarded(graph)
     assert [problem.node for problem in report.unguarded] == ["sampler"]
-    assert any("several different" in note for note in report.notes)
+    assert any("no token where a text is empty" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "texts"),
+    [
+        ("CLIPTextEncodeSDXL", {"text_l": "a cat", "text_g": "a gun"}, ("a cat", "a gun", "")),
+        ("CLIPTextEncodeFlux", {"clip_l": "a cat", "t5xxl": "a gun", "guidance": 2.5}, ("a cat", "", "a gun")),
+        ("CLIPTextEncodeSD3", {"clip_l": "a cat", "clip_g": "a dog", "t5xxl": "a gun"}, ("a cat", "a dog", "a gun")),
+    ],
+)
+def test_a_text_for_each_encoder_stays_with_its_encoder(graph, kind, inputs, texts):
+    graph["prompt"] = node(kind, clip=["loader", 1], **inputs)
+    twin, report = guarded(graph)
+    assert report.unguarded == []
+    (guard_inputs,) = nodes(twin, "SafreeMultiTextConditioning").values()
+    assert tuple(guard_inputs[f"text_{key}"] for key in ("l", "g", "t5xxl")) == texts
+    assert unguarded_samplers(graph, None, POLICY)
+
+
+def test_sdxl_sizes_come_from_an_encoder_without_text(graph):
+    sizes = {"width": 1024, "height": 768, "crop_w": 0, "crop_h": 0, "target_width": 1024, "target_height": 768}
+    graph["prompt"] = node("CLIPTextEncodeSDXL", clip=["loader", 1], text_l="a gun", text_g="a gun", **sizes)
+    twin, report = guarded(graph)
+    assert report.unguarded == []
+    guard_inputs = twin["prompt"]["inputs"]
+    assert (twin["prompt"]["class_type"], guard_inputs["text"]) == ("SafreeConditioning", "a gun")
+    source = twin[guard_inputs["like"][0]]
+    assert source["class_type"] == "CLIPTextEncodeSDXL"
+    assert source["inputs"] == sizes | {"clip": ["loader", 1], "text_l": "", "text_g": ""}
 
 
 def test_sdxl_sizes_are_kept_by_the_filter_when_it_is_accepted(graph):
     inputs = {"width": 1024, "height": 768, "text_g": "a gun", "text_l": "a pistol", "clip": ["loader", 1]}
     graph["prompt"] = node("CLIPTextEncodeSDXL", **inputs)
-    assert guarded(graph)[1].unguarded
     twin, report = guarded(graph, Policy(concept_sets=("weapons",), filters=True))
     assert report.unguarded == []
     assert "weaker" in report.guarded[0]
@@ -157,7 +185,6 @@ def test_unsupported_text_encoders_are_named(graph):
 UNGUARDABLE = {
     "audio_ace_step_1_t2a_instrumentals": "tags and lyrics for music",
     "flux_redux_model_example": "tokens of a picture",
-    "flux_schnell_full_text_to_image": "CLIPTextEncodeFlux",  # two texts that differ
     "image_qwen_image_edit_2509_relight": "together with pictures",
 }
 WORDLESS = {"3d_hunyuan3d-v2.1"}  # from a picture alone
@@ -173,7 +200,8 @@ def test_templates_of_comfyui_are_guarded_or_refused_with_the_reason(path):
     assert report.unguarded == []
     assert unguarded_samplers(twin, None, POLICY) == []
     assert bool(unguarded_samplers(graph)) == (path.stem not in WORDLESS)
-    texts = [(inputs["text"], inputs["clip"]) for inputs in nodes(graph, "CLIPTextEncode").values()]
+    encoders = [entry["inputs"] for entry in graph.values() if entry["class_type"].startswith("CLIPTextEncode")]
+    texts = [(text, inputs["clip"]) for inputs in encoders for text in inputs.values() if not isinstance(text, float)]
     assert all((inputs["text"], inputs["clip"]) in texts for inputs in nodes(twin, "SafreeConditioning").values())
 
 
