@@ -29,6 +29,7 @@ __all__ = ["MAX_BYTES", "MAX_NODES", "Policy", "Problem", "Rules", "parse_reques
 MAX_BYTES = 8 * 2**20  # of a POST /prompt; the editor sends a workflow twice, in both formats
 MAX_NODES = 20_000
 CORE = "ComfyUI"  # the pack of its own nodes
+OWN_PACKS = (CORE, "SAFREE")
 OUR_SAMPLER, OUR_PATCH = "SelfValidatingSampler", "SelfValidationPatch"
 
 
@@ -86,6 +87,8 @@ class Rules:
         facts, info = self.known.get(kind), self.info.get(kind)
         if facts is None or (facts.guessed and (self.policy.strangers or facts.changes or is_core(info))):
             return ("is unknown to this check: it may sample, encode, or change what the model does",)
+        if self.policy.strangers and not (facts.vouched or kind in self.policy.allowed or self._is_trusted(facts.pack)):
+            return (f"belongs to the node pack {facts.pack!r}, which this policy does not name (--pack)",)
         if facts.pack == CORE and info is not None and not is_core(info):
             return (f"comes from {info.get('python_module')!r} on this server, and not from ComfyUI",)
         if facts.changes == {"files"} and kind in self.policy.allowed:
@@ -97,6 +100,9 @@ class Rules:
         if self.policy.strangers and "files" in facts.changes:
             return (f"writes files that other workflows can read: {facts.reason}",)
         return () if facts.changes & {"guidance", "latents", "pictures"} else beyond(self.flow, node, facts.limits)
+
+    def _is_trusted(self, pack: str) -> bool:
+        return pack in OWN_PACKS or pack in self.policy.packs
 
     def _new_inputs(self, facts: Facts, info: dict) -> frozenset[str]:
         """Inputs for conditioning that a node of ComfyUI's own has on this server, and the tables do not know."""

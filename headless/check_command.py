@@ -55,6 +55,9 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
         "--allow", action="append", default=[], metavar="NAME", help="the same as --treat NAME=harmless"
     )
     parser.add_argument("--strangers", action="store_true", help="the policy for workflows that anybody may send")
+    parser.add_argument(
+        "--pack", action="append", default=[], metavar="NAME", help="a node pack that --strangers may use, see packs/"
+    )
     parser.add_argument("--negatives", action="store_true", help="negative prompts must be guarded too")
     parser.add_argument(
         "--accept-filter", action="store_true", help="SafreeFilterConditioning, which is weaker, counts"
@@ -75,6 +78,7 @@ def _treatment(text: str) -> tuple[str, str]:
 def policy_of(args: argparse.Namespace, concept_sets: tuple[str, ...], **more) -> Policy:
     """The policy that the shared options describe."""
     more |= {"filters": args.accept_filter, "allowed": frozenset(args.allow), "treated": tuple(args.treat)}
+    more["packs"] = frozenset(args.pack)
     if not args.strangers:
         return Policy(concept_sets=concept_sets, negatives=args.negatives, **more)
     try:

@@ -20,7 +20,9 @@ class Policy:
     allowed: node classes that someone calls harmless, unknown ones and such as write files; conditioning that goes into
         unknown ones must be guarded
     treated: unknown node classes that someone vouches for, as (class, what it is treated as), see knowledge.VOUCHED
-    strangers: our nodes must stop a run when the guard does not hold, and may write no file
+    strangers: our nodes must stop a run when the guard does not hold, none may write files, and nodes of packs other
+        than ComfyUI and this one need to be named
+    packs: node packs, by their name in headless/packs, whose described classes strangers may use
     """
 
     concept_sets: tuple[str, ...] = ()
@@ -31,9 +33,15 @@ class Policy:
     allowed: frozenset[str] = frozenset()
     treated: tuple[tuple[str, str], ...] = ()
     strangers: bool = False
+    packs: frozenset[str] = frozenset()
 
     @classmethod
-    def for_strangers(cls, concept_sets: tuple[str, ...], allowed: frozenset[str] = frozenset()) -> Policy:
+    def for_strangers(
+        cls,
+        concept_sets: tuple[str, ...],
+        allowed: frozenset[str] = frozenset(),
+        packs: frozenset[str] = frozenset(),
+    ) -> Policy:
         """The recipe for servers that take workflows from anybody. ValueError without a concept set.
 
         >>> Policy.for_strangers(("nudity",)).negatives
@@ -44,7 +52,8 @@ class Policy:
                 "name the concept sets that must guard, as ('nudity', 'violence'): without one a stranger's own "
                 "phrases would count as the concept."
             )
-        return cls(tuple(concept_sets), negatives=True, allowed=frozenset(allowed), strangers=True)
+        named = {"allowed": frozenset(allowed), "packs": frozenset(packs)}
+        return cls(tuple(concept_sets), negatives=True, strangers=True, **named)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -229,9 +229,10 @@ def main(argv: list[str] | None = None) -> int:
         "--concept-set", action="append", metavar="NAME", help="must be guarded against (default nudity)"
     )
     parser.add_argument("--allow", action="append", default=[], metavar="CLASS", help="a node class that you have read")
+    parser.add_argument("--pack", action="append", default=[], metavar="NAME", help="a node pack that you have read")
     parser.add_argument("--only-core-routes", action="store_true", help="close the writing routes of node packs")
     args = parser.parse_args(argv)
-    policy = Policy.for_strangers(tuple(args.concept_set or ["nudity"]), frozenset(args.allow))
+    policy = Policy.for_strangers(tuple(args.concept_set or ["nudity"]), frozenset(args.allow), frozenset(args.pack))
     host, _, port = args.listen.rpartition(":")
     if not port.isdigit() or not host:
         parser.error(f"--listen {args.listen!r} is no HOST:PORT.")

@@ -304,3 +304,11 @@ def test_a_request_that_is_none_is_an_error(body, text):
 def test_sigmas_that_only_fall_turn_nothing_round(sigmas, turned):
     nodes = {"1": {"class_type": "ManualSigmas", "inputs": {"sigmas": sigmas}}}
     assert bool(Rules(Workflow(nodes), known_to(Policy(), {}), Policy()).turned) == turned
+
+
+def test_strangers_use_nodes_of_packs_that_are_named_alone(both):
+    both["video"] = node("VHS_VideoCombine", images=["decode", 0])
+    assert reasons(both, OWN) == ""
+    assert "node pack 'ComfyUI-VideoHelperSuite'" in reasons(both, STRANGERS)
+    for named in ({"packs": frozenset({"ComfyUI-VideoHelperSuite"})}, {"allowed": frozenset({"VHS_VideoCombine"})}):
+        assert reasons(both, Policy.for_strangers(("weapons",), **named)) == ""
