@@ -13,20 +13,36 @@ class SafreeError(ValueError):
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    """SafreeError unless `value` is one of `choices`; some hosts pass on any value of a menu, null too."""
+    """SafreeError unless `value` is one of `choices`; some hosts pass on any value of a menu, null too.
+
+    >>> check_choice("mode", "papper", ("adaptive", "paper"))
+    Traceback (most recent call last):
+    safree.SafreeError: mode 'papper' is unknown. Choose one of adaptive, paper.
+    """
     if value not in (choices := tuple(choices)):
         raise SafreeError(f"{name} {value!r} is unknown. Choose one of {', '.join(choices)}.")
 
 
 def check_share(name: str, value: float, most: int = 1) -> None:
-    """SafreeError unless `value` lies in [0, most]; NaN, which JSON can carry past a widget's bounds, does not."""
+    """SafreeError unless `value` lies in [0, most]; NaN, which JSON can carry past a widget's bounds, does not.
+
+    >>> check_share("strength", 1.5)
+    Traceback (most recent call last):
+    safree.SafreeError: strength is 1.5, outside 0 to 1. Choose a value in between.
+    """
     if not 0 <= value <= most:
         raise SafreeError(f"{name} is {value}, outside 0 to {most}. Choose a value in between.")
 
 
 @contextlib.contextmanager
 def naming(node: Callable[[], str]):
-    """Put a node's name, if it has one, before the text of a SafreeError; `node` is called for no other error."""
+    """Put a node's name, if it has one, before the text of a SafreeError; `node` is called for no other error.
+
+    >>> with naming(lambda: "ConceptSubspace"):
+    ...     raise SafreeError("no phrases.")
+    Traceback (most recent call last):
+    safree.SafreeError: ConceptSubspace: no phrases.
+    """
     try:
         yield
     except SafreeError as error:

@@ -12,6 +12,14 @@ def span(vectors: torch.Tensor, tolerance: float = RANK_TOLERANCE, rank: int | N
 
     SVD with a rank tolerance: the pseudo-inverse of the Gram matrix, used by the paper's release, blows up on
     near-collinear phrases.
+
+    vectors: any floating dtype and device; the result is on the same device
+    tolerance: directions weaker than this share of the strongest one are left out
+    rank: keep at most so many directions; None for all
+
+    >>> nearly_the_same = torch.tensor([[3.0, 0.0, 0.0], [3.0, 0.001, 0.0]])
+    >>> span(nearly_the_same).shape
+    torch.Size([1, 3])
     """
     # float64: a Gram matrix of real phrases reaches a condition number of thousands
     _, singular, basis = torch.linalg.svd(vectors.double(), full_matrices=False)
@@ -20,10 +28,18 @@ def span(vectors: torch.Tensor, tolerance: float = RANK_TOLERANCE, rank: int | N
 
 
 def project(vectors: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """P x for rows x of `vectors` [..., D] and an orthonormal `basis` [r, D]."""
+    """P x for rows x of `vectors` [..., D] and an orthonormal `basis` [r, D]: the part of each row inside the span.
+
+    >>> project(torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0]]))
+    tensor([[3., 0.]])
+    """
     return (vectors @ basis.T) @ basis
 
 
 def reject(vectors: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """(I - P) x for rows x of `vectors` [..., D] and an orthonormal `basis` [r, D]."""
+    """(I - P) x for rows x of `vectors` [..., D] and an orthonormal `basis` [r, D]: what is left outside the span.
+
+    >>> reject(torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0]]))
+    tensor([[0., 4.]])
+    """
     return vectors - project(vectors, basis)

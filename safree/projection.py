@@ -14,7 +14,11 @@ def steer(tokens: torch.Tensor, concepts: torch.Tensor, inputs: torch.Tensor, or
     """The steered embeddings of `tokens` [T, D], for orthonormal bases of span(C) [r, D] and of the input space [q, D].
 
     order 'paper': P_I (I - P_C) p, equation 5. order 'reference': (I - P_C) P_I p, what the release computes; the two
-    projectors do not commute.
+    projectors do not commute. Raises ValueError for any other order.
+
+    >>> token, everything = torch.tensor([[2.0, 5.0]]), torch.eye(2)
+    >>> steer(token, torch.tensor([[1.0, 0.0]]), everything, "paper")  # without its part along the concept
+    tensor([[0., 5.]])
     """
     if order == "paper":
         return project(reject(tokens, concepts), inputs)

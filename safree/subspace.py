@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import torch
 
@@ -31,19 +32,19 @@ class EncoderSubspace:
     probe: torch.Tensor
     null: tuple[float, float]
 
-    @property
+    @functools.cached_property
     def basis(self) -> torch.Tensor:
         """[r, D] orthonormal basis of span(C): the paper's P_C."""
         return span(self.concepts)
 
-    @property
+    @functools.cached_property
     def aligned_basis(self) -> torch.Tensor:
         """[r, D] orthonormal basis of span((I - P_common) C), used by alignment detection."""
         rest = reject(self.concepts, self.common)
         meaningful = rest.norm(dim=-1) > RANK_TOLERANCE * self.concepts.norm(dim=-1)  # or span would amplify rounding
         return span(rest[meaningful])
 
-    @property
+    @functools.cached_property
     def explained(self) -> list[float]:
         """Share of the concepts' energy in each direction of `basis`."""
         energy = torch.linalg.svdvals(self.concepts.double()) ** 2
@@ -52,7 +53,12 @@ class EncoderSubspace:
 
 @dataclasses.dataclass(frozen=True)
 class ConceptSubspace:
-    """A named concept with one `EncoderSubspace` per text encoder key ('l', 'g', 't5xxl', ...)."""
+    """A named concept with one `EncoderSubspace` per text encoder key ('l', 'g', 't5xxl', ...).
+
+    >>> ConceptSubspace("weapons", ("pistol", "sword"), {}, strength=3.0)
+    Traceback (most recent call last):
+    safree.SafreeError: strength is 3.0, outside 0 to 2. Choose a value in between.
+    """
 
     name: str
     phrases: tuple[str, ...]

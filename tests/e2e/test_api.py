@@ -18,6 +18,7 @@ FLAGGED = Run("a cat and a pistol", steps=4)
 BENIGN = Run("a guitar and a rabbit", steps=4)
 
 
+@pytest.mark.matrix
 def test_guarded_prompt_gives_a_picture_and_its_reports(client):
     client.run(unguarded(BENIGN))  # leaves nothing of the guarded graph in the cache: reports come with execution
     result = client.run(guarded(FLAGGED))
@@ -36,10 +37,12 @@ def test_guard_changes_the_picture_of_a_flagged_prompt(client):
     assert client.images(client.run(guarded(FLAGGED))) != client.images(client.run(unguarded(FLAGGED)))
 
 
+@pytest.mark.matrix
 def test_nothing_flagged_gives_the_same_file_as_the_stock_graph(client):
     assert client.images(client.run(guarded(BENIGN))) == client.images(client.run(unguarded(BENIGN)))
 
 
+@pytest.mark.matrix
 def test_same_graph_again_is_served_from_the_cache(client):
     first = client.run(guarded(FLAGGED))
     second = client.run(guarded(FLAGGED))
@@ -63,6 +66,7 @@ def test_edit_runs_only_what_depends_on_it(client, node, change, again):
     assert graph.keys() - result.cached == again
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("graph", "node", "cause"),
     [
@@ -79,6 +83,7 @@ def test_bad_value_fails_with_the_node_and_the_cause(client, graph, node, cause)
     assert cause in failure.value.text
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("node", ["subspace", "prompt"])
 def test_missing_clip_is_refused_with_the_node(client, node):
     graph = guarded(FLAGGED)
@@ -96,6 +101,7 @@ def test_failed_prompt_leaves_the_server_usable(client):
     assert client.images(client.run(guarded(FLAGGED))) == before
 
 
+@pytest.mark.matrix
 def test_every_node_and_input_is_described(client):
     info = json.loads(client.get("/object_info"))
     ours = {name for name, node in info.items() if node["python_module"] == "custom_nodes.comfyui-safree"}
@@ -107,6 +113,7 @@ def test_every_node_and_input_is_described(client):
         assert not bare, f"{name}: inputs without tooltip: {bare}"
 
 
+@pytest.mark.matrix
 def test_pack_loads_without_a_word_in_the_log(server, client):
     lines = server.log.read_text(errors="replace").split("To see the GUI go to")[0].splitlines()
     about_us = [line for line in lines if str(Path("custom_nodes", "comfyui-safree")) in line or "SAFREE:" in line]

@@ -83,6 +83,7 @@ def flagged_tokens(clip, report: dict, words: set[str] | None = None) -> list[bo
     ]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("text", [HARMLESS["weights"], DANGEROUS["weighted up"]])
 def test_strength_zero_is_the_stock_encoding_bit_for_bit(guard, clip, mode, text):
@@ -97,6 +98,7 @@ def test_a_subspace_of_strength_zero_is_off(guard, clip, weapons):
     assert_same(guard(DANGEROUS["plain"], (off,))[0], encode(clip, DANGEROUS["plain"]))
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("text", HARMLESS.values(), ids=HARMLESS)
 def test_nothing_flagged_is_the_stock_encoding_bit_for_bit(guard, clip, text):
     conditioning, report = guard(text, threshold=0.99)
@@ -110,11 +112,13 @@ def test_a_harmless_prompt_passes_at_the_automatic_threshold(guard, clip):
     assert_same(conditioning, encode(clip, HARMLESS["plain"]))
 
 
+@pytest.mark.matrix
 def test_nothing_flagged_gives_the_stock_picture_bit_for_bit(comfy_nodes, guard, model, clip, empty, latent):
     ours = sample(comfy_nodes, model, guard("a cat")[0], empty, latent, steps=2)
     assert torch.equal(ours, sample(comfy_nodes, model, encode(clip, "a cat"), empty, latent, steps=2))
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("text", DANGEROUS.values(), ids=DANGEROUS)
 def test_the_flagged_words_and_no_others_are_encoded_as_the_neutral_token(guard, clip, text):
     conditioning, report = guard(text)
@@ -180,6 +184,7 @@ def test_two_concepts_are_steered_each_by_its_own_strength(pack, guard, clip, we
     torch.testing.assert_close(conditioning[0][0], wanted)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("mode", ["paper", "reference"])
 def test_projective_modes_edit_the_flagged_tokens_and_leave_every_other_position(guard, clip, mode):
     text = DANGEROUS["plain"]
@@ -217,6 +222,7 @@ def test_guarding_leaves_the_clip_as_it_was(guard, clip):
     assert torch.equal(encode(clip, "a pistol")[0][0], before)
 
 
+@pytest.mark.matrix
 def test_words_are_encoded_in_the_layer_and_on_the_device_of_the_hosts_own_encoding(guard, clip, monkeypatch):
     """A text encoder that is only partly on the GPU otherwise runs on the CPU, since ComfyUI 0.4.0."""
     kind, settings = type(clip.cond_stage_model.clip_l), set()
@@ -234,6 +240,7 @@ def test_words_are_encoded_in_the_layer_and_on_the_device_of_the_hosts_own_encod
     assert len(settings) == 1
 
 
+@pytest.mark.matrix
 @pytest.mark.fault("a subspace of another layer (clip skip)", "refused with the similarity and the fix")
 def test_clip_skip_is_respected_and_its_subspace_kept_apart(pack, guard, clip, weapons):
     skipping = clip.clone()

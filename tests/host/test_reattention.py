@@ -33,6 +33,7 @@ def agree(run, patch, pistol):
     return agree
 
 
+@pytest.mark.matrix
 def test_strength_zero_is_the_unpatched_model_bit_for_bit(pack, run, model, guarded):
     node = pack.nodes.reattention_patch.ReAttentionPatch
     (off,) = node.execute(model, 0.0, 0.9, 0.2, 0.0).result
@@ -44,6 +45,7 @@ def test_unguarded_prompts_pass_unchanged(run, patch, model, cat):
     assert torch.equal(run(patch(model), cat), run(model, cat))
 
 
+@pytest.mark.matrix
 def test_result_equals_a_full_third_branch(agree, model, guarded, cat):
     agree(model, guarded, plain=cat)
 
@@ -74,6 +76,7 @@ def test_conds_run_one_by_one_give_the_same_picture(agree, run, patch, model, gu
     torch.testing.assert_close(split, together, atol=1e-3, rtol=1e-4)
 
 
+@pytest.mark.matrix
 def test_order_of_the_conds_does_not_matter(run, patch, model, guarded):
     import comfy.patcher_extension
 
@@ -143,6 +146,7 @@ def test_several_patches_each_act_once(run, patch, model, guarded, cat, pistol):
     torch.testing.assert_close(ours, wanted, atol=1e-3, rtol=1e-4)
 
 
+@pytest.mark.matrix
 def test_the_reference_branch_runs_the_encoder_half_only_and_only_while_the_filter_is_on(
     pack, run, patch, model, cat, pistol
 ):
@@ -156,6 +160,7 @@ def test_the_reference_branch_runs_the_encoder_half_only_and_only_while_the_filt
     assert counts == {**plain, "input": STEPS + 1}  # one filtered step
 
 
+@pytest.mark.matrix
 def test_order_of_re_attention_and_self_validation_does_not_matter(pack, run, patch, model, cat, pistol):
     half = pack.host.conditioning.guarded(cat, pistol, share=1 / 3, steps=17.0)
 
@@ -173,6 +178,7 @@ def test_a_model_without_a_unet_is_refused_by_name(pack, model):
         node.execute(other, 1.0, 0.9, 0.2, 0.0)
 
 
+@pytest.mark.matrix
 def test_the_callers_model_is_not_patched(patch, model):
     before = {kind: dict(keyed) for kind, keyed in model.wrappers.items()}
     patch(model)

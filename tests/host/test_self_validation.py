@@ -55,6 +55,7 @@ def test_exactly_the_reported_steps_are_filtered(run, swapped, sampler, schedule
         assert roles == (["filtered"] if sigma > trace.sigmas[2] else ["original"])
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("fixed", "filtered"), [(0, 0), (1, 1), (4, 4), (5, 5), (99, 5)])
 def test_a_chosen_number_of_steps_is_exact(run, swapped, fixed, filtered):
     _, report, trace = run(swapped, fixed=fixed)
@@ -72,10 +73,12 @@ def test_no_filtered_step_is_the_stock_run_of_the_original(comfy_nodes, model, r
     assert torch.equal(run(swapped, fixed=0, cfg=4.0)[0], sample(comfy_nodes, model, pistol, empty, latent))
 
 
+@pytest.mark.matrix
 def test_all_steps_filtered_is_the_stock_run_of_the_filtered(comfy_nodes, model, run, swapped, cat, empty, latent):
     assert torch.equal(run(swapped, fixed=STEPS, cfg=4.0)[0], sample(comfy_nodes, model, cat, empty, latent))
 
 
+@pytest.mark.matrix
 def test_switching_equals_two_stock_samplers_that_share_the_schedule(
     comfy_nodes, model, run, swapped, cat, pistol, empty, latent
 ):
@@ -87,6 +90,7 @@ def test_switching_equals_two_stock_samplers_that_share_the_schedule(
     torch.testing.assert_close(run(swapped, cfg=4.0)[0], whole["samples"], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("scheduler", ["normal", "karras"])
 def test_a_stock_sampler_sees_one_of_both_prompts_at_every_step(comfy_nodes, model, swapped, empty, latent, scheduler):
     trace = Trace()
@@ -144,6 +148,7 @@ def test_the_report_does_not_call_a_flagged_prompt_unflagged(run, swapped):
     assert "nothing was flagged" not in run(swapped, fixed=0, steps=1)[1]["verdict"]
 
 
+@pytest.mark.matrix
 def test_an_unguarded_prompt_is_refused(pack, run, cat):
     with pytest.raises(pack.safree.SafreeError, match="Connect SafreeConditioning"):
         run(cat)
@@ -182,6 +187,7 @@ def snapshot(model) -> tuple:
     )
 
 
+@pytest.mark.matrix
 @pytest.mark.fault(
     "an interrupt or an error in the middle of sampling", "the model is as before, the next picture the same"
 )

@@ -122,3 +122,9 @@ def test_the_encoder_check_accepts_the_same_encoder_and_names_the_difference_oth
         with pytest.raises(SafreeError) as caught:
             subspace.check_encoder(key, probe)
         assert all(word in str(caught.value) for word in ["nudity", "Rebuild it with this CLIP", *words])
+
+
+def test_a_decomposition_is_made_once_for_each_value():
+    space = EncoderSubspace(torch.eye(3)[:2], torch.eye(3)[2:], torch.ones(3), (0.0, 0.1))
+    assert space.basis is space.basis
+    assert space.explained is space.explained
