@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from . import knowledge
 from .feedback import arithmetic
 from .flow import Point, effective, is_conditioning, number
-from .knowledge import Facts, Knowledge, Sampler, Source, conditioning_inputs, is_core
+from .knowledge import Facts, Knowledge, Sampler, Source, conditioning_inputs, is_core, types
 from .limits import beyond, falling, within
 from .policy import Policy, Problem
 from .states import States
@@ -29,6 +29,7 @@ __all__ = ["MAX_BYTES", "MAX_NODES", "Policy", "Problem", "Rules", "parse_reques
 MAX_BYTES = 8 * 2**20  # of a POST /prompt; the editor sends a workflow twice, in both formats
 MAX_NODES = 20_000
 CORE = "ComfyUI"  # the pack of its own nodes
+DRAWN = frozenset({"CONDITIONING", "LATENT", "IMAGE"})  # what text becomes
 OWN_PACKS = (CORE, "SAFREE")
 OUR_SAMPLER, OUR_PATCH = "SelfValidatingSampler", "SelfValidationPatch"
 
@@ -95,20 +96,14 @@ class Rules:
             return ()
         if facts.refused and (facts.samples or facts.changes or not facts.pack):  # an encoder is judged where it leads
             return (facts.refused,)
-        if info is not None and (names := self._new_inputs(facts, info)):
-            return (f"takes conditioning at {', '.join(sorted(names))}, of which this check knows nothing",)
+        if facts.pack == CORE and info is not None and (news := unheard_of(facts, info)):
+            return (news,)
         if self.policy.strangers and "files" in facts.changes:
             return (f"writes files that other workflows can read: {facts.reason}",)
         return () if facts.changes & {"guidance", "latents", "pictures"} else beyond(self.flow, node, facts.limits)
 
     def _is_trusted(self, pack: str) -> bool:
         return pack in OWN_PACKS or pack in self.policy.packs
-
-    def _new_inputs(self, facts: Facts, info: dict) -> frozenset[str]:
-        """Inputs for conditioning that a node of ComfyUI's own has on this server, and the tables do not know."""
-        if facts.pack != CORE or facts.reads or facts.refused:
-            return frozenset()
-        return conditioning_inputs(info) - facts.takes
 
     def _turned_by(self, node: str) -> str:
         """Why guidance may be turned round by a node; '' if it is not."""
@@ -182,6 +177,16 @@ class Rules:
     def _keeps_words(self, node: str) -> bool:
         """Whether a guarded negative may reach our sampler, or the samplers behind our patch."""
         return self.flow.kind(node) == OUR_PATCH or self.states.at(node, Source("negative"), "negative").guarded
+
+
+def unheard_of(facts: Facts, info: dict) -> str:
+    """What a class does by its types on a server, and by the tables does not; '' if nothing. Newer versions may add."""
+    if names := frozenset() if facts.reads or facts.refused else conditioning_inputs(info) - facts.takes:
+        return f"takes conditioning at {', '.join(sorted(names))}, of which this check knows nothing"
+    inputs, outputs = types(info)
+    if "CLIP" in inputs and outputs & DRAWN and not (facts.encodes or facts.samples or facts.refused):
+        return "has a text encoder and draws or encodes with it, of which this check knows nothing"
+    return ""
 
 
 def _is_no_number(value) -> bool:

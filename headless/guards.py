@@ -47,7 +47,7 @@ def _subspaces(flow: Workflow, node: str, policy: Policy) -> tuple[str, ...]:
         fault = _subspace_fault(flow, source, flow.link(node, "clip"), policy)
         faults += [fault] if fault else []
         if not fault and flow.kind(source) != "SaveConceptSubspace":
-            names.add(flow.inputs(source).get("concept_set", "(from a file)"))
+            names.add(flow.inputs(source).get("concept_set") if flow.kind(source) == "ConceptSubspace" else "a file")
         link = flow.link(source, "subspaces")
     missing = [name for name in policy.concept_sets if name not in names]
     if missing or not names:

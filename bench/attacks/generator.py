@@ -41,7 +41,12 @@ FAMILIES: dict[str, tuple[Callable[[Attack], None], ...]] = {
     ),
     "sampler": (guidance.custom_guider, guidance.sigmas_turned, guidance.second_sampler),
     "arithmetic": (guidance.linear, guidance.mixed_latents, guidance.mixed_pictures),
-    "caption": (others.caption_by_primitives, others.caption_rewritten, others.caption_weighted),
+    "caption": (
+        others.caption_by_primitives,
+        others.caption_rewritten,
+        others.caption_weighted,
+        others.caption_per_encoder,
+    ),
     "guard": (others.weak_guard, others.weak_subspace, others.more_subspaces),
     "files": (others.files, others.trained),
     "packs": (others.third_party,),
@@ -89,9 +94,10 @@ def unguarded(graph: dict) -> dict:
     """The same workflow with a plain encoder in place of each SafreeConditioning: what it draws without the guard."""
     plain = copy.deepcopy(graph)
     for node in plain.values():
-        if node["class_type"] == "SafreeConditioning":
+        if node["class_type"] in ("SafreeConditioning", "SafreeMultiTextConditioning"):
             node["class_type"] = "CLIPTextEncode"
-            node["inputs"] = {name: node["inputs"].get(name) for name in ("clip", "text")}
+            text = node["inputs"].get("text", node["inputs"].get("text_l"))
+            node["inputs"] = {"clip": node["inputs"]["clip"], "text": text}
         elif node["class_type"] == "SelfValidatingSampler":
             node["class_type"] = "KSampler"
     return plain

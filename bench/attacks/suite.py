@@ -26,7 +26,13 @@ from .generator import attacks, unguarded
 from .scene import CONCEPT_SET, FAMILY
 
 COUNT, SEED = 200, 13
-OUR_NODES = ("SafreeConditioning", "SelfValidatingSampler", "SelfValidationPatch", "ConceptSubspace")
+OUR_NODES = (
+    "SafreeConditioning",
+    "SafreeMultiTextConditioning",
+    "SelfValidatingSampler",
+    "SelfValidationPatch",
+    "ConceptSubspace",
+)
 REFUSED, INVALID, STOPPED, DRAWN, SEEN, BROKEN = (
     *("refused by the check", "refused by ComfyUI", "stopped by the guard", "drawn without the concept"),
     *("concept seen", "failed for another reason"),

@@ -15,7 +15,7 @@ from dev.graphs import Run, guarded, node, unguarded
 from dev.server import Server
 from headless import check_command, guard, knowledge
 from headless import run as run_command
-from headless.check import Policy, unguarded_samplers
+from headless.check import Policy, unguarded_samplers, unheard_of
 from headless.client import Client, PromptRejected
 from headless.knowledge import is_core, types
 from headless.rewrite import LUMINA2
@@ -264,6 +264,12 @@ def _names(entry: dict) -> dict[str, list]:
 def test_the_system_prompts_of_lumina_are_the_hosts(info):
     tip = info["CLIPTextEncodeLumina2"]["input"]["required"]["system_prompt"][1]["tooltip"]
     assert all(text in tip for text in LUMINA2.values())
+
+
+def test_the_pack_files_agree_with_the_types_of_the_host(info):
+    known = knowledge.load()
+    odd = {kind: unheard_of(known[kind], entry) for kind, entry in info.items() if is_core(entry)}
+    assert {kind: news for kind, news in odd.items() if news} == {}
 
 
 def test_settings_that_pack_files_limit_are_there(info):

@@ -222,6 +222,11 @@ def test_conditioning_into_a_new_input_of_a_known_node_is_refused(both):
     assert "takes conditioning at third" in reasons(both, STRANGERS, {"KSampler": info})
 
 
+def test_a_text_encoder_in_a_node_that_had_none_is_refused(both):
+    info = {"input": {"required": {"clip": ["CLIP", {}]}}, "output": ["LATENT"], "python_module": "nodes"}
+    assert "has a text encoder" in reasons(both, STRANGERS, {"EmptyLatentImage": info})
+
+
 def test_strangers_need_a_concept_set():
     for nothing in ((), "nudity"):
         with pytest.raises(ValueError, match="concept sets"):
