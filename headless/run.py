@@ -1,14 +1,19 @@
-"""Run an API-format workflow on a ComfyUI server; fetch its pictures and SAFREE's reports. Standard library alone.
+"""Run a workflow on a ComfyUI server; fetch its pictures and SAFREE's reports. Standard library alone.
 
     python -m headless run workflow.json out --set 6.text="a cat" --seed 7
+    python -m headless run workflow.json out --csv prompts.csv
 
-The workflow must be in API format: in the editor, Workflow > Export (API). What the workflow saves (pictures, videos,
+What the workflow saves (pictures, videos,
 sound) goes into the output folder under the name that the server gave it, and the report of each SAFREE node as JSON;
 a file that exists already is never replaced, the new one gets a number. The paths are printed on stdout, progress
 and what the guard found on stderr.
 
 --set takes NODE.INPUT=VALUE, once for each input; NODE is an id, as in the file, or a title that no other node has.
 VALUE is JSON (3, 0.5, true, "text"), or else a text as it stands. --seed sets every seed and noise_seed.
+
+--csv runs the workflow once for each row of a table. Its columns are named prompt (where the workflow has one), seed or
+NODE.INPUT. Each row has a folder, out/0001 and so on, with its pictures, its reports and run.json; the same command
+again goes on where the last one ended, and tries again what failed.
 
 Exit code: 0 done; 1 a node failed; 2 the workflow or an option is wrong, or the server refused it or an output of it;
 3 no server, or it went away; 4 interrupted on the server; 130 Ctrl-C (the server goes on with the workflow).
@@ -20,8 +25,10 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from .batch import PROMPT, SEED, Batch, prompt_input, read_table
 from .client import SILENCE, Client, PromptFailed, PromptInterrupted, PromptRejected, Result, address
 from .files import read_document
 from .guards import GUARDS
@@ -142,17 +149,52 @@ def run(args: argparse.Namespace) -> int:
         override(workflow, assignment)
     if args.seed is not None:
         reseed(workflow, args.seed)
-    try:
-        args.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkflowError(f"{args.folder}: {error.strerror}.") from error
     client = Client(address(args.server), args.silence)
-    result = client.run(with_reports(workflow), waiting)
-    for path in collect(client, workflow, result, args.folder):
-        print(path)
+    if args.csv:
+        return run_table(args, workflow, client)
+    result = run_once(client, workflow, args.folder, print)
     if result.refused:
         return fail(2, f"the server left out outputs that it could not run: {result.refused}")
     return 0
+
+
+def run_once(client: Client, workflow: Workflow, folder: Path, done: Callable[[Path], None]) -> Result:
+    """Run a workflow and save what it made; `done` is told each path."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkflowError(f"{folder}: {error.strerror}.") from error
+    result = client.run(with_reports(workflow), waiting)
+    for path in collect(client, workflow, result, folder):
+        done(path)
+    return result
+
+
+def run_table(args: argparse.Namespace, workflow: Workflow, client: Client) -> int:
+    def one(changed: Workflow, folder: Path) -> list[Path]:
+        paths: list[Path] = []
+        result = run_once(client, changed, folder, paths.append)
+        if result.refused:
+            raise result.refused
+        return paths
+
+    failed = Batch(workflow, read_table(args.csv), args.folder, change).run(one, (PromptRejected, PromptFailed))
+    if failed:
+        return fail(1, f"row {', '.join(map(str, failed))} failed; see run.json there. The same command tries again.")
+    return 0
+
+
+def change(workflow: Workflow, column: str, value: str) -> None:
+    """Apply a value of a table."""
+    if column == PROMPT:
+        node, name = prompt_input(workflow)
+        workflow.inputs(node)[name] = value
+    elif column == SEED:
+        if not value.strip().isdecimal():
+            raise WorkflowError(f"seed {value!r} of the table is no whole number.")
+        reseed(workflow, int(value))
+    else:
+        override(workflow, f"{column}={value}")
 
 
 def fail(code: int, text: str) -> int:
@@ -162,10 +204,11 @@ def fail(code: int, text: str) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     parser = command_line("run", __doc__)
-    parser.add_argument("workflow", type=Path, help="file in API format")
+    parser.add_argument("workflow", type=Path, help="file of the workflow, in either format or inside a picture")
     parser.add_argument("folder", type=Path, help="where pictures and reports go")
     parser.add_argument("--server", default="127.0.0.1:8188", metavar="HOST:PORT", help="default %(default)s")
     parser.add_argument("--set", action="append", default=[], metavar="NODE.INPUT=VALUE", help="change an input")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="run once for each row of a table")
     parser.add_argument("--seed", type=int, help="for every sampler")
     parser.add_argument(
         "--silence",

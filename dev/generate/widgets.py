@@ -24,8 +24,8 @@ def text_of(widgets: dict[str, list[str]]) -> str:
 
 
 def main() -> None:
-    with Server(setup_host.ROOT / "output" / "widgets") as server, server.client() as client:
-        info = json.loads(client.get("/object_info"))
+    with Server(setup_host.ROOT / "output" / "widgets") as server:
+        info = json.loads(server.client().get("/object_info"))
     known = json.loads(FILE.read_text("utf-8"))
     FILE.write_text(text_of(known | {kind: widgets_of(entry) for kind, entry in info.items()}), encoding="utf-8")
 
