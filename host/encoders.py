@@ -1,33 +1,22 @@
-"""Read the text encoders of a ComfyUI CLIP: tokens, words, masked variants and their pooled embeddings."""
+"""Find the text encoders of a ComfyUI CLIP, and read a tokenized prompt as each of them does: words and rows."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import numbers
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import torch
 from comfy.sd1_clip import SDClipModel
 
 from ..safree import SafreeError
 from . import compat, families
+from .encoding import Row
 from .words import EMBEDDING, Place, Word, split
 
-ROWS = 16  # variants encoded at once: bounds the memory of long prompts
-POSITIONS = "transformer.text_model.embeddings.position_embedding.weight"  # of a CLIP: one for each token of a row
-
+HEAD = 4  # tokens of each end of a chat template's head that a row keeps
 Token = tuple  # (id or embedding tensor, weight), as ComfyUI's tokenizers make them
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One input of a text encoder: its tokens, and the user's among them, tokens[first:end]."""
-
-    tokens: list
-    first: int
-    end: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,78 +84,22 @@ class Encoder:
     def row(self, words: list[Word], masked: set[int] | frozenset = frozenset()) -> Row:
         """`words` as a prompt of their own, those numbered in `masked` replaced by neutral tokens.
 
-        In a chat template its head comes first, without which a causal encoder's first words turn into outliers.
+        In a chat template both ends of its head come first: without a head a causal encoder's first words turn into
+        outliers, and all of it would cost more than the words.
         """
-        tokens = list(self.frame.head)
+        head = self.frame.head
+        tokens = list(head if len(head) <= 2 * HEAD else head[:HEAD] + head[-HEAD:])
         first = len(tokens)
         for i, word in enumerate(words):
             tokens += [self.neutral] * len(word.tokens) if i in masked else word.tokens
         end = len(tokens)
         if self.tokenizer.end_token is not None:
             tokens.append(self.tokenizer.end_token)
-        if self.tokenizer.pad_to_max_length:
-            tokens += [self.tokenizer.pad_token] * (self.tokenizer.max_length - len(tokens))
         return Row(tokens, first, end)
 
     def chunk_row(self, chunk: list[Token]) -> Row:
         """A chunk of a tokenized prompt, without its weights."""
         return Row([token[0] for token in chunk], *self.bounds(chunk))
-
-    def states(self, clip, rows: list[Row]) -> torch.Tensor:
-        """Output states [n, tokens, D] (float32, CPU) of rows of one length, in the layer that the clip is set to.
-
-        Raises SafreeError when a state is not finite.
-        """
-        batches = [rows[i : i + ROWS] for i in range(0, len(rows), ROWS)]
-        with ready(clip):
-            states = torch.cat([self._encode([row.tokens for row in b])[0].float().cpu() for b in batches])
-        if states.ndim != 3:
-            raise SafreeError(
-                f"text encoder {self.key!r} of this CLIP returns the states of several layers, shape "
-                f"{tuple(states.shape)}, which is not supported (HiDream, FLUX.2). The guard cannot be applied here."
-            )
-        if not torch.isfinite(states).all():
-            raise SafreeError(
-                f"text encoder {self.key!r} returned NaN or infinity. Load it in another precision (for example start "
-                "ComfyUI with --fp32-text-enc) or remove a damaged LoRA or embedding."
-            )
-        return states
-
-    def _encode(self, tokens: list[list]):
-        """The host's encode, of rows shorter than a CLIP's too: they get the first of its positions."""
-        positions = dict(self.model.named_parameters()).get(POSITIONS)
-        if positions is None or len(positions) <= len(tokens[0]):
-            return self.model.encode(tokens)
-        return torch.func.functional_call(
-            self.model, {POSITIONS: positions[: len(tokens[0])]}, (tokens,), tie_weights=False
-        )
-
-    def pool(self, states: torch.Tensor, rows: list[Row]) -> torch.Tensor:
-        """Pooled embeddings [n, D] of `states` [n, tokens, D]: the state at the closing end token, or the mean."""
-        if self.kind.pooling == "end":
-            return torch.stack([state[row.end] for state, row in zip(states, rows, strict=True)])
-        ends = [max(row.end, row.first + 1) for row in rows]
-        return torch.stack([s[r.first : end].mean(0) for s, r, end in zip(states, rows, ends, strict=True)])
-
-    def pooled(self, clip, rows: list[Row]) -> torch.Tensor:
-        """Pooled embeddings [n, D] of rows of any length; equal rows are encoded once."""
-        if self.kind.pooling == "end":  # causal: what follows the last end token does not matter
-            longest = max(row.end for row in rows) + 1
-            rows = [dataclasses.replace(row, tokens=row.tokens[:longest]) for row in rows]
-        unique: dict[tuple, int] = {}
-        index = [unique.setdefault((row.end, *map(_identity, row.tokens)), n) for n, row in enumerate(rows)]
-        by_length: dict[int, list[int]] = {}
-        for n in unique.values():
-            by_length.setdefault(len(rows[n].tokens), []).append(n)
-        out = {}
-        for numbers_ in by_length.values():
-            same = [rows[n] for n in numbers_]
-            out.update(zip(numbers_, self.pool(self.states(clip, same), same), strict=True))
-        return torch.stack([out[n] for n in index])
-
-
-def _identity(token):
-    return int(token) if isinstance(token, numbers.Integral) else id(token)
 
 
 def _same(token, wanted: int | None) -> bool:
@@ -178,25 +111,14 @@ def _shared(ids: Iterable, others: Iterable) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: _same(*pair), zip(ids, others, strict=False)))
 
 
-@contextlib.contextmanager
-def ready(clip) -> Iterator[None]:
-    """Inside, the clip's weights, layer choice and device are in place, as in CLIP.encode_from_tokens."""
-    clip.cond_stage_model.reset_clip_options()
-    if clip.layer_idx is not None:
-        clip.cond_stage_model.set_clip_options({"layer": clip.layer_idx})
-    clip.load_model()
-    with compat.on_its_device(clip):
-        yield
-
-
 def encoders(clip, text: str = "") -> list[Encoder]:
     """The text encoders of `clip`, as they read the prompt `text`; SafreeError for one that this pack does not know."""
     if clip is None:
         raise SafreeError("no CLIP is connected, or the checkpoint holds no text encoder. Load one with a CLIP loader.")
     children = clip.cond_stage_model.named_children()
     models = {name.removeprefix("clip_"): model for name, model in children if isinstance(model, SDClipModel)}
-    for key in models:
-        if key not in families.ENCODERS or _tokenizer(clip, key) is None:
+    for key, model in models.items():
+        if families.kind(key, model) is None or _tokenizer(clip, key) is None:
             raise SafreeError(
                 f"text encoder {key!r} is not supported, so the guard cannot be applied. Supported: "
                 f"{', '.join(families.ENCODERS)}."
@@ -214,7 +136,7 @@ def _tokenizer(clip, key: str):
 
 
 def _encoder(clip, key: str, model: SDClipModel, text: str) -> Encoder:
-    kind, tokenizer = families.ENCODERS[key], _tokenizer(clip, key)
+    kind, tokenizer = families.kind(key, model), _tokenizer(clip, key)
     neutral = next((token for token, piece in tokenizer.inv_vocab.items() if piece == kind.neutral), None)
     if neutral is None:
         raise SafreeError(

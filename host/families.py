@@ -26,10 +26,16 @@ class EncoderKind:
     template: bool = False
     before: str = ""
 
+    @property
+    def causal(self) -> bool:
+        """Whether no token sees those behind it."""
+        return self.pooling == "end" or self.template
+
 
 CLIP = EncoderKind("!", "end", words.byte_level)  # id 0, the paper's choice
 T5 = EncoderKind("<pad>", "mean", words.sentencepiece)  # id 0 as well
 LLM = EncoderKind("!", "mean", words.byte_level, template=True, before=" ")
+BERT = EncoderKind("[MASK]", "mean", words.wordpiece)
 GEMMA = EncoderKind("!", "mean", words.sentencepiece, template=True)
 
 ENCODERS = {
@@ -43,6 +49,12 @@ ENCODERS = {
     "qwen3_4b": LLM,
     "gemma2_2b": GEMMA,
 }
+BY_CLASS = {"BertModel": BERT}  # whatever their key
+
+
+def kind(key: str, model: object) -> EncoderKind | None:
+    """How to read the text encoder `model` (ComfyUI's SDClipModel) under `key`; None for an unknown one."""
+    return ENCODERS.get(key) or BY_CLASS.get(type(model.transformer).__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +72,12 @@ SLOTS: dict[str, dict[str, Slot]] = {
     "SD3ClipModel": {"l": Slot(), "g": Slot(768), "t5xxl": Slot(last=True)},
     "FluxClipModel": {"t5xxl": Slot()},
     "HunyuanVideoClipModel": {"llama": Slot(last=True)},  # cut at the head of the chat template, as Qwen-Image's is
-    "SD1ClipModel": {key: Slot(last=True) for key in ENCODERS},  # every text model with one encoder
 }
 
 
 def slots(text_model: object) -> dict[str, Slot]:
     """The layout of CONDITIONING made by ComfyUI's `text_model`; empty where the modes cannot edit it."""
     names = [kind.__name__ for kind in type(text_model).__mro__]
-    return next((SLOTS[name] for name in names if name in SLOTS), {})
+    if known := next((SLOTS[name] for name in names if name in SLOTS), None):
+        return known
+    return {text_model.clip_name: Slot(last=True)} if "SD1ClipModel" in names else {}  # of one encoder alone

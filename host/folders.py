@@ -10,13 +10,21 @@ import folder_paths
 from ..safree import SafreeError
 
 KIND = "safree_subspaces"
+CALIBRATION = "safree_calibration"  # embeddings of everyday words, made anew when they are deleted
 DEVICES = re.compile(r"(CON|PRN|AUX|NUL|COM\d|LPT\d)(\..*)?", re.IGNORECASE)  # on Windows, whatever the ending
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 
 
 def register() -> None:
     folder_paths.add_model_folder_path(KIND, str(Path(folder_paths.models_dir) / KIND))
-    folder_paths.folder_names_and_paths[KIND][1].add(".safetensors")
+    folder_paths.add_model_folder_path(CALIBRATION, str(Path(folder_paths.models_dir) / CALIBRATION))
+    for kind in (KIND, CALIBRATION):
+        folder_paths.folder_names_and_paths[kind][1].add(".safetensors")
+
+
+def calibration() -> Path:
+    """Where calibrations of text encoders are kept."""
+    return Path(folder_paths.get_folder_paths(CALIBRATION)[0])
 
 
 def names() -> list[str]:

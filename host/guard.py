@@ -9,9 +9,9 @@ import torch
 from ..safree import SafreeError, check_choice, validation
 from ..safree.subspace import MODES, ConceptSubspace
 from . import adaptive, conditioning, marks, projective
+from .embeddings import embeddings_of
 from .encoders import check_embeddings, encoders, tokenize
 from .report import Settings, report
-from .subspaces import probe_row
 from .texts import check_texts, joined, tokenize_each
 
 LONGEST_PROMPT = 20_000  # characters: every word is encoded anew, so time grows with them
@@ -54,7 +54,7 @@ def _guard(clip, text: str, tokenized: Callable[[], dict], subspaces: tuple[Conc
     if not active:
         return conditioning.mark(base, "unchecked"), report(text, subspaces, settings)
     for encoder in found:
-        probe = encoder.pooled(clip, [probe_row(clip, encoder)])[0]
+        probe = embeddings_of(clip, encoder).probes[0]
         for subspace in active:
             subspace.check_encoder(encoder.key, probe)
     concepts = marks.fingerprints(active)

@@ -10,8 +10,11 @@ from ..safree import SafreeError, detection, projection, validation
 from ..safree.linear_algebra import span
 from . import families
 from .encoders import Encoder
+from .encoding import encode_states, pool
 from .report import Finding, note
 from .words import EMBEDDING
+
+ROWS = 16  # chunks encoded at once: bounds the memory of long prompts
 
 
 def steer(clip, found, tokens, base, subspaces, settings):
@@ -62,9 +65,10 @@ def _steer_chunk(clip, encoder: Encoder, chunk, subspaces, settings):
     """(findings, states [T, D], steered states [T, D]) of the user's tokens in one chunk of an encoder's prompt."""
     row = encoder.chunk_row(chunk)
     variants = [encoder.neutralise([chunk], [(0, i)])[0] for i in range(row.first, row.end)]
-    masked = encoder.pooled(clip, [encoder.chunk_row(variant) for variant in variants])
-    states = encoder.states(clip, [row])
-    p, states = encoder.pool(states, [row])[0], states[0, row.first : row.end]
+    rows = [encoder.chunk_row(variant) for variant in variants]
+    masked = torch.cat([_pooled(clip, encoder, rows[i : i + ROWS]) for i in range(0, len(rows), ROWS)])
+    states = encode_states(clip, encoder, [row])
+    p, states = pool(encoder.kind.pooling, states, [row])[0], states[0, row.first : row.end]
     inputs, result = span(masked), states.clone()
     findings = [Finding(encoder.key, _piece(encoder, token)) for token in row.tokens[row.first : row.end]]
     for subspace in subspaces:
@@ -77,6 +81,11 @@ def _steer_chunk(clip, encoder: Encoder, chunk, subspaces, settings):
         strength = settings.strength * subspace.strength
         result[hit] = away if strength == 1 else torch.lerp(result[hit], away, strength)
     return findings, states, result
+
+
+def _pooled(clip, encoder: Encoder, rows) -> torch.Tensor:
+    """Pooled embeddings [n, D] of chunks, padding read as the host reads it."""
+    return pool(encoder.kind.pooling, encode_states(clip, encoder, rows), rows)
 
 
 def _piece(encoder: Encoder, token) -> str:

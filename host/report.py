@@ -89,8 +89,11 @@ class Finding:
     strength: float = 0.0  # of the strongest subspace that flagged it
 
 
-def note(finding: Finding, subspace: ConceptSubspace, score: float, limit: float) -> None:
-    if score > limit:
+def note(
+    finding: Finding, subspace: ConceptSubspace, score: float, limit: float, flagged: bool | None = None
+) -> None:
+    """Write a score into a finding; flagged by default when it is over the limit."""
+    if score > limit if flagged is None else flagged:
         finding.strength = max(finding.strength, subspace.strength)
     if score - limit > finding.score - finding.threshold or not finding.concept:
         finding.score, finding.threshold, finding.concept = score, limit, subspace.name

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import statistics
-
 import torch
 
-from ..safree import SafreeError, detection
+from ..safree import SafreeError
 from ..safree.linear_algebra import span
 from ..safree.subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace
-from . import everyday
-from .encoders import Encoder, Row, encoders, tokenize
+from . import calibrations
+from .embeddings import Embeddings, embeddings_of
+from .encoders import Encoder, encoders
 from .words import Word
 
-PROBE = "a photo"
 LONGEST_PHRASE = 60  # tokens
 
 
@@ -26,21 +23,34 @@ def build_subspace(
     retain: tuple[str, ...] = (),
     defaults: dict[str, dict[str, float]] | None = None,
 ) -> ConceptSubspace:
-    """Encode `phrases` and the everyday words with every text encoder of `clip`; SafreeError for an unusable one.
+    """Encode `phrases` with every text encoder of `clip`; SafreeError for an unusable one.
 
     defaults: by mode, the threshold and strength that the phrases were tuned with.
-    retain: phrases that alignment detection leaves alone, though they share words or meaning with the concept.
+    retain: phrases that detection leaves alone, though they share words or meaning with the concept.
     """
-    spaces = {}
+    spaces, stores = {}, []
     for encoder in encoders(clip):
-        concepts = [encoder.row(_phrase_words(clip, encoder, phrase)) for phrase in phrases]
-        *pooled, probe = encoder.pooled(clip, [*concepts, probe_row(clip, encoder)])
-        spaces[encoder.key] = _calibrate(clip, encoder, torch.stack(pooled), probe, retain)
-    return ConceptSubspace(name, tuple(phrases), spaces, strength, defaults=defaults or {})
+        store = embeddings_of(clip, encoder)
+        stores.append((encoder, store))
+        concepts = _embed(clip, encoder, store, phrases)
+        common = _common(clip, encoder, store)
+        spaces[encoder.key] = EncoderSubspace(
+            concepts, common, store.probes[0], _embed(clip, encoder, store, retain) if retain else concepts[:0]
+        )
+    built = ConceptSubspace(name, tuple(phrases), spaces, strength, defaults=defaults or {}, retained=tuple(retain))
+    for encoder, store in stores:
+        calibrations.contrast(clip, encoder, store, built)  # here, where its errors name the phrases
+        store.save()
+    return built
+
+
+def _embed(clip, encoder: Encoder, store: Embeddings, phrases: tuple[str, ...]) -> torch.Tensor:
+    """Pooled embeddings [K, D] of phrases."""
+    return store.embed(clip, encoder, [encoder.row(_phrase_words(clip, encoder, phrase)) for phrase in phrases])
 
 
 def _phrase_words(clip, encoder: Encoder, phrase: str) -> list[Word]:
-    words = encoder.words(tokenize(clip, encoder.kind.before + phrase)[encoder.key])
+    words = calibrations.words_of(clip, encoder, phrase)
     if not words:
         raise SafreeError(f"concept phrase {phrase!r} holds no word that encoder {encoder.key!r} knows. Reword it.")
     length = sum(len(word.tokens) for word in words)
@@ -51,31 +61,7 @@ def _phrase_words(clip, encoder: Encoder, phrase: str) -> list[Word]:
     return words
 
 
-def probe_row(clip, encoder: Encoder) -> Row:
-    return encoder.row(_phrase_words(clip, encoder, PROBE))
-
-
-def _calibrate(clip, encoder: Encoder, concepts, probe, retain: tuple[str, ...]) -> EncoderSubspace:
-    """The subspace with what everyday words do to the pooled embedding: their common part and their alignment."""
-    p, p_masked = _with_and_without(clip, encoder, everyday.PHRASES, kept=1)  # all but the article is masked
-    common = span(p - p_masked, rank=COMMON_RANK)
-    if retain:
-        kept, kept_masked = _with_and_without(clip, encoder, retain, kept=0)
-        common = span(torch.cat([common, torch.nn.functional.normalize(kept - kept_masked, dim=-1)]))
-    space = EncoderSubspace(concepts, common, probe, (0.0, 0.0))
-    scores = [detection.alignment(a, b[None], space).abs().item() for a, b in zip(p, p_masked, strict=True)]
-    if not scores:  # a tokenizer that runs words together tells no everyday word apart
-        return space
-    return dataclasses.replace(space, null=(statistics.mean(scores), statistics.pstdev(scores)))
-
-
-def _with_and_without(clip, encoder: Encoder, phrases: tuple[str, ...], kept: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pooled embeddings [n, D] of phrases, and of them with all but the first `kept` words masked.
-
-    Phrases whose words the encoder does not know at all (a small vocabulary) are left out.
-    """
-    words = [_phrase_words(clip, encoder, phrase) for phrase in phrases]
-    rows = [encoder.row(w) for w in words] + [encoder.row(w, set(range(kept, len(w)))) for w in words]
-    p, p_masked = encoder.pooled(clip, rows).chunk(2)
-    known = (p - p_masked).norm(dim=-1) > 1e-3 * p.norm(dim=-1)
-    return p[known], p_masked[known]
+def _common(clip, encoder: Encoder, store: Embeddings) -> torch.Tensor:
+    """[c, D] what every everyday thing brings: 'there is one more thing'. For conditioning whose words are unknown."""
+    everyday = calibrations.calibration(clip, encoder, store).everyday.embeddings
+    return span(everyday - store.probes[0], rank=COMMON_RANK)

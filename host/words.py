@@ -50,6 +50,11 @@ def sentencepiece(piece: str) -> bytes:
     return piece.replace("\u2581", " ").encode()
 
 
+def wordpiece(piece: str) -> bytes:
+    """UTF-8 of a token of a BERT vocabulary: one that begins with '##' goes on with a word."""
+    return piece[2:].encode() if piece.startswith("##") else f" {piece}".encode()
+
+
 def split(tokens: list[tuple[object, bytes | None, Place]]) -> list[Word]:
     """Words of (token, UTF-8 or None for an embedding vector, place) in order, split as CLIP's tokenizer splits text.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -12,9 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from . import SafreeError
-from .subspace import ConceptSubspace, EncoderSubspace, defaults_fault
+from .subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace, defaults_fault
 
-FORMAT = "safree-subspace-1"
+FORMAT = "safree-subspace-2"
+FIRST = "safree-subspace-1"  # of version 0.1.0: with a calibration of its own, and what to retain inside `common`
 SMALLEST = 1e-12  # norm of an embedding; its square and its inverse's are still float32 numbers
 UNREADABLE = (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError)  # data of another shape
 
@@ -30,12 +32,13 @@ def save(subspace: ConceptSubspace, path: Path, overwrite: bool = False) -> None
         "name": subspace.name,
         "phrases": json.dumps(subspace.phrases),
         "defaults": json.dumps(subspace.defaults),
-        "null": json.dumps({key: list(space.null) for key, space in subspace.encoders.items()}),
+        "encoders": json.dumps(list(subspace.encoders)),
+        "retained": json.dumps(subspace.retained),
     }
     tensors = {  # cloned: safetensors takes no shared memory
         f"{key}.{field}": getattr(space, field).clone(memory_format=torch.contiguous_format)
         for key, space in subspace.encoders.items()
-        for field in ("concepts", "common", "probe")
+        for field in ("concepts", "common", "probe", "retain")
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,49 +69,63 @@ def load(path: Path) -> ConceptSubspace:
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
             header = file.metadata() or {}
-            if header.get("format") != FORMAT:
+            if header.get("format") not in (FORMAT, FIRST):
                 raise SafreeError(f"subspace file {path.name!r} has format {header.get('format')!r}, not {FORMAT!r}.")
-            null = json.loads(header["null"])
-            phrases = json.loads(header["phrases"])
-            encoders = {
-                key: EncoderSubspace(
-                    *(file.get_tensor(f"{key}.{field}") for field in ("concepts", "common", "probe")),
-                    (float(mean), float(deviation)),
-                )
-                for key, (mean, deviation) in null.items()
-            }
+            first = header["format"] == FIRST
+            keys = list(json.loads(header["null" if first else "encoders"]))
+            phrases, retained = json.loads(header["phrases"]), json.loads(header.get("retained", "[]"))
+            encoders = {key: _read(file, key, first) for key in keys}
             name = header["name"]
             defaults = json.loads(header.get("defaults", "{}"))
     except SafreeError:
         raise
     except (SafetensorError, OSError, *UNREADABLE) as error:
         raise SafreeError(f"subspace file {path.name!r} is damaged ({error}). Build and save it again.") from error
-    _check_loaded(path.name, phrases, encoders, defaults)
-    return ConceptSubspace(name, tuple(phrases), encoders, defaults=defaults)
+    _check_loaded(path.name, phrases, retained, encoders, defaults)
+    if first and any(len(space.common) > COMMON_RANK for space in encoders.values()):
+        logging.warning(
+            "SAFREE: subspace file %r is of version 0.1.0, which did not name the phrases to retain: they are lost. "
+            "Build and save it again to have them back.",
+            path.name,
+        )
+    return ConceptSubspace(name, tuple(phrases), encoders, defaults=defaults, retained=tuple(retained))
 
 
-def _check_loaded(name: str, phrases: object, encoders: dict[str, EncoderSubspace], defaults: object) -> None:
+def _read(file, key: str, first: bool) -> EncoderSubspace:
+    concepts, common, probe = (file.get_tensor(f"{key}.{field}") for field in ("concepts", "common", "probe"))
+    return EncoderSubspace(concepts, common, probe, concepts[:0] if first else file.get_tensor(f"{key}.retain"))
+
+
+def _check_loaded(name: str, phrases, retained, encoders: dict[str, EncoderSubspace], defaults) -> None:
     problem = " ".join(defaults_fault(defaults) or ()) or None
-    is_list = isinstance(phrases, list) and all(isinstance(phrase, str) for phrase in phrases)
-    if not encoders or not phrases or not is_list:
+    are_lists = all(isinstance(part, list) and all(isinstance(p, str) for p in part) for part in (phrases, retained))
+    if not encoders or not phrases or not are_lists:
         problem = "it names no phrases or no encoders"
-    for key, space in encoders.items():
-        if any(t.dtype != torch.float32 for t in (space.concepts, space.common, space.probe)):
-            problem = f"tensors of encoder {key!r} are not float32"
-        elif space.concepts.ndim != 2 or space.common.ndim != 2 or space.probe.ndim != 1:
-            problem = f"tensors of encoder {key!r} have the wrong number of dimensions"
-        elif not space.concepts.shape[1] == space.common.shape[1] == len(space.probe) > 0 or not len(space.concepts):
-            problem = f"tensors of encoder {key!r} disagree in width"
-        elif not all(torch.isfinite(t).all() for t in (space.concepts, space.common, space.probe)):
-            problem = f"tensors of encoder {key!r} hold NaN or infinity"
-        elif not _usable(space.concepts):
-            problem = f"the concepts of encoder {key!r} are zero or too large"
-        elif not torch.allclose(space.common @ space.common.T, torch.eye(len(space.common)), atol=1e-3):
-            problem = f"the common directions of encoder {key!r} are not orthonormal"
-        elif not all(0 <= value <= 1 for value in space.null):  # of shares; NaN is not among them
-            problem = f"the calibration of encoder {key!r} is {space.null}, outside 0 to 1"
+    else:
+        problem = problem or next((f for key, space in encoders.items() if (f := _tensor_fault(key, space))), None)
+    if not problem and any(len(space.retain) not in (0, len(retained)) for space in encoders.values()):
+        problem = "it holds another number of phrases to retain than it names"
     if problem:
         raise SafreeError(f"subspace file {name!r} is damaged ({problem}). Build and save it again.")
+
+
+def _tensor_fault(key: str, space: EncoderSubspace) -> str | None:
+    tensors = (space.concepts, space.common, space.probe, space.retain)
+    if any(t.dtype != torch.float32 for t in tensors):
+        return f"tensors of encoder {key!r} are not float32"
+    if [t.ndim for t in tensors] != [2, 2, 1, 2]:
+        return f"tensors of encoder {key!r} have the wrong number of dimensions"
+    if len({space.concepts.shape[1], space.common.shape[1], len(space.probe), space.retain.shape[1]}) > 1:
+        return f"tensors of encoder {key!r} disagree in width"
+    if not len(space.probe) or not len(space.concepts):
+        return f"tensors of encoder {key!r} are empty"
+    if not all(torch.isfinite(t).all() for t in tensors):
+        return f"tensors of encoder {key!r} hold NaN or infinity"
+    if not _usable(space.concepts) or not _usable(space.retain):
+        return f"the concepts of encoder {key!r} are zero or too large"
+    if not torch.allclose(space.common @ space.common.T, torch.eye(len(space.common)), atol=1e-3):
+        return f"the common directions of encoder {key!r} are not orthonormal"
+    return None
 
 
 def _usable(concepts: torch.Tensor) -> bool:

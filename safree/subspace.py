@@ -8,7 +8,7 @@ import functools
 import torch
 
 from . import SafreeError, check_share
-from .linear_algebra import RANK_TOLERANCE, reject, span
+from .linear_algebra import span
 
 COMMON_RANK = 1  # the direction that everyday words share: "there is one more thing"
 MAX_STRENGTH = 2  # above 1: past the filtered prompt
@@ -24,25 +24,18 @@ class EncoderSubspace:
     concepts: [K, D] pooled embeddings of the concept phrases, the rows of C
     common:   [c, D] orthonormal directions that every everyday word has (`COMMON_RANK` of them)
     probe:    [D] pooled embedding of a fixed phrase; recognises the encoder
-    null:     (mean, standard deviation) of the alignment of everyday words with this subspace
+    retain:   [R, D] pooled embeddings of phrases to leave alone
     """
 
     concepts: torch.Tensor
     common: torch.Tensor
     probe: torch.Tensor
-    null: tuple[float, float]
+    retain: torch.Tensor
 
     @functools.cached_property
     def basis(self) -> torch.Tensor:
         """[r, D] orthonormal basis of span(C): the paper's P_C."""
         return span(self.concepts)
-
-    @functools.cached_property
-    def aligned_basis(self) -> torch.Tensor:
-        """[r, D] orthonormal basis of span((I - P_common) C), used by alignment detection."""
-        rest = reject(self.concepts, self.common)
-        meaningful = rest.norm(dim=-1) > RANK_TOLERANCE * self.concepts.norm(dim=-1)  # or span would amplify rounding
-        return span(rest[meaningful])
 
     @functools.cached_property
     def explained(self) -> list[float]:
@@ -66,6 +59,7 @@ class ConceptSubspace:
     strength: float = 1.0
     threshold: float = 0.0  # in force, see `tuned`; 0 for the mode's own
     defaults: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)  # by mode, see DEFAULTS
+    retained: tuple[str, ...] = ()  # phrases to leave alone
 
     def __post_init__(self):
         check_share("strength", self.strength, MAX_STRENGTH)

@@ -1,0 +1,138 @@
+"""Encode many short rows with one text encoder of a CLIP, in few calls: states and pooled embeddings."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import numbers
+from collections.abc import Iterator, Sequence
+
+import comfy.model_management
+import comfy.utils
+import torch
+
+from ..safree import SafreeError
+from . import compat
+
+# Tokens of one call, padding included: on a CPU about a second of a CLIP-L, so that Cancel is obeyed; elsewhere few
+# calls, because each may move the weights of a large encoder.
+CPU_TOKENS, DEVICE_TOKENS = 512, 8192
+POSITIONS = "transformer.text_model.embeddings.position_embedding.weight"  # of a CLIP: one for each token of a row
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One input of a text encoder, without padding: its tokens, and the user's among them, tokens[first:end]."""
+
+    tokens: list
+    first: int
+    end: int
+
+
+@contextlib.contextmanager
+def ready(clip) -> Iterator[None]:
+    """Inside, the clip's weights, layer choice and device are in place, as in CLIP.encode_from_tokens."""
+    clip.cond_stage_model.reset_clip_options()
+    if clip.layer_idx is not None:
+        clip.cond_stage_model.set_clip_options({"layer": clip.layer_idx})
+    clip.load_model()
+    with compat.on_its_device(clip):
+        yield
+
+
+def encode_states(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
+    """Output states [n, tokens, D] (float32, CPU) of rows of one length, in the layer that the clip is set to.
+
+    As the host itself encodes them. Raises SafreeError when a state is not finite.
+    """
+    with ready(clip):
+        return _checked(encoder, _states(encoder.model, [row.tokens for row in rows]))
+
+
+def encode_pooled(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
+    """Pooled embeddings [n, D] (float32, CPU) of rows of any length; equal rows are encoded once.
+
+    Rows of about one length share a call. Padding never reaches an embedding: causal encoders read no token behind
+    the last one that is pooled, the others get an attention mask. Between calls an interrupt of ComfyUI is obeyed.
+    Raises SafreeError when an embedding is not finite.
+    """
+    unique: dict[tuple, int] = {}
+    index = [unique.setdefault((row.first, row.end, *map(identity, row.tokens)), n) for n, row in enumerate(rows)]
+    if encoder.kind.pooling == "end":  # causal: what follows the end token does not matter
+        rows = [dataclasses.replace(row, tokens=row.tokens[: row.end + 1]) for row in rows]
+    batches = list(_batches(rows, sorted(unique.values(), key=lambda n: len(rows[n].tokens)), _budget(clip)))
+    progress = comfy.utils.ProgressBar(len(batches)) if len(batches) > 1 else None
+    model, out = _masking(encoder), {}
+    with ready(clip):
+        for batch in batches:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            part = [rows[n] for n in batch]
+            longest = max(len(row.tokens) for row in part)
+            pad = encoder.tokenizer.pad_token
+            states = _states(model, [row.tokens + [pad] * (longest - len(row.tokens)) for row in part])
+            out.update(zip(batch, _checked(encoder, pool(encoder.kind.pooling, states, part)), strict=True))
+            if progress:
+                progress.update(1)
+    return torch.stack([out[n] for n in index])
+
+
+def pool(how: str, states: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
+    """Pooled embeddings [n, D] of `states` [n, tokens, D]: the state at the closing end token, or the words' mean."""
+    if how == "end":
+        return torch.stack([state[row.end] for state, row in zip(states, rows, strict=True)])
+    ends = [max(row.end, row.first + 1) for row in rows]
+    return torch.stack([s[r.first : end].mean(0) for s, r, end in zip(states, rows, ends, strict=True)])
+
+
+def identity(token) -> object:
+    """What tells a token from others: its id, or the embedding tensor that stands for it."""
+    return int(token) if isinstance(token, numbers.Integral) else id(token)
+
+
+def _budget(clip) -> int:
+    return CPU_TOKENS if clip.patcher.load_device.type == "cpu" else DEVICE_TOKENS
+
+
+def _batches(rows: Sequence[Row], order: list[int], budget: int) -> Iterator[list[int]]:
+    """Numbers of rows that share a call; `order` goes from short to long."""
+    batch: list[int] = []
+    for n in order:
+        if batch and (len(batch) + 1) * len(rows[n].tokens) > budget:
+            yield batch
+            batch = []
+        batch.append(n)
+    if batch:
+        yield batch
+
+
+def _masking(encoder):
+    """The encoder's model, or a shallow copy that shares its weights and ignores padding."""
+    if encoder.kind.causal or encoder.model.enable_attention_masks:
+        return encoder.model
+    masking = copy.copy(encoder.model)
+    masking.enable_attention_masks = True
+    return masking
+
+
+def _states(model, tokens: list[list]) -> torch.Tensor:
+    """The host's encode, of rows shorter than a CLIP's too: they get the first of its positions."""
+    positions = dict(model.named_parameters()).get(POSITIONS)
+    if positions is None or len(positions) <= len(tokens[0]):
+        return model.encode(tokens)[0].float().cpu()
+    short = {POSITIONS: positions[: len(tokens[0])]}
+    return torch.func.functional_call(model, short, (tokens,), tie_weights=False)[0].float().cpu()
+
+
+def _checked(encoder, states: torch.Tensor) -> torch.Tensor:
+    if states.ndim > 3:
+        raise SafreeError(
+            f"text encoder {encoder.key!r} of this CLIP returns the states of several layers, shape "
+            f"{tuple(states.shape)}, which is not supported (HiDream, FLUX.2). The guard cannot be applied here."
+        )
+    if not torch.isfinite(states).all():
+        raise SafreeError(
+            f"text encoder {encoder.key!r} returned NaN or infinity. Load it in another precision (for example start "
+            "ComfyUI with --fp32-text-enc) or remove a damaged LoRA or embedding."
+        )
+    return states

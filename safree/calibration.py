@@ -1,0 +1,163 @@
+"""A text encoder calibrated on everyday language: what a concept looks like against it, at a stated false-alarm rate."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import torch
+
+from . import SafreeError
+from .discriminant import Discriminant, Everyday, fit
+from .plan import Matcher
+
+RATE = 0.02  # stated share of harmless prompts that are flagged, whatever their length and however many concepts
+TAIL = 0.03  # share of everyday words whose scores the tail is fitted to
+WINDOW_WEIGHT = 1.0  # of the text around a word, beside the word itself
+FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
+SAME = 1e-3  # relative distance below which two embeddings are one
+
+
+@dataclasses.dataclass(frozen=True)
+class Tail:
+    """The upper tail of the scores of harmless words: above `start` lies `share` of them, by a generalized Pareto law.
+
+    shape is 0 or below (bounded scores), scale above 0. Pickands, 1975; fitted by moments.
+    """
+
+    start: float
+    share: float
+    scale: float
+    shape: float
+
+    @classmethod
+    def of(cls, scores: torch.Tensor, share: float = TAIL) -> Tail:
+        """Fitted to scores [n] of harmless words."""
+        if not len(scores):
+            return cls(0.0, share, 0.1, 0.0)
+        start = float(scores.quantile(1 - share))
+        above = scores[scores > start] - start
+        if len(above) < 3 or float(above.mean()) <= 0:
+            return cls(start, share, 0.1, 0.0)
+        mean, spread = float(above.mean()), float(above.var())
+        shape = min(0.5 * (1 - mean * mean / spread), 0.0) if spread > 0 else 0.0
+        scale = 0.5 * mean * (mean * mean / spread + 1) if shape < 0 else mean
+        return cls(start, share, scale, shape)
+
+    def limit(self, tests: int, rate: float = RATE) -> float:
+        """The score that the highest of `tests` harmless words exceeds with probability `rate` at most (union bound).
+
+        >>> Tail(0.0, 0.1, 1.0, 0.0).limit(1, 0.1)
+        0.0
+        """
+        times = self.share * max(tests, 1) / rate
+        if self.shape < 0:
+            return self.start + self.scale / self.shape * (times**self.shape - 1)
+        return self.start + self.scale * math.log(times)
+
+
+@dataclasses.dataclass(frozen=True)
+class HarmlessWindow:
+    """A part of a harmless prompt. row: of its embedding among the everyday ones; units: of what is judged in it."""
+
+    words: tuple[str, ...]
+    row: int
+    units: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """What one text encoder makes of everyday language.
+
+    everyday: distinct pooled embeddings [n, D] of everyday phrases and of windows of harmless prompts
+    phrases: the words of each everyday phrase, and the row of its embedding
+    windows: of harmless prompts. units: [x, D] embeddings of what is judged in them alone; unit_rows: the row of each
+        among the everyday ones, -1 for none
+    """
+
+    everyday: Everyday
+    phrases: tuple[tuple[tuple[str, ...], int], ...]
+    windows: tuple[HarmlessWindow, ...]
+    units: torch.Tensor
+    unit_rows: torch.Tensor
+
+    def __post_init__(self):
+        distinct = len(self.everyday.embeddings)
+        if distinct < FEWEST:
+            raise SafreeError(
+                f"the text encoder tells only {distinct} of {len(self.phrases)} everyday phrases apart, so no concept "
+                "can be told from them. Its weights are damaged or missing; load another text encoder."
+            )
+
+    def contrast(
+        self, concepts: torch.Tensor, phrases: Sequence[str], retain: torch.Tensor, retained: Sequence[str] = ()
+    ) -> Contrast:
+        """The discriminant of concept embeddings [K, D] of `phrases`, and the tail of what harmless words score.
+
+        Everyday language that holds a concept phrase word for word is left out on that side. Concept phrases that the
+        encoder reads as it reads an unrelated everyday phrase (words it does not know) are left out on the other.
+        Raises SafreeError when no phrase is left.
+        """
+        matcher = Matcher(phrases)
+        named = {row for words, row in self.phrases if matcher.find(words)}
+        named -= {row for words, row in self.phrases if not matcher.find(words)}  # one vector for all unknown words
+        aside = {window.row for window in self.windows if matcher.find(window.words)}
+        usual = torch.ones(len(self.everyday.embeddings), dtype=torch.bool)
+        usual[list(named | aside)] = False
+        known = self._known(concepts, usual)
+        if not known.any():
+            raise SafreeError(
+                f"the text encoder knows none of the words of {', '.join(phrases[:5])}: it reads them like any unknown "
+                "word. Choose other phrases, or another text encoder."
+            )
+        found = fit(concepts[known], self.everyday, usual, retain)
+        return Contrast(found, Tail.of(self._null(found, aside, Matcher(retained))))
+
+    def _known(self, concepts: torch.Tensor, usual: torch.Tensor) -> torch.Tensor:
+        others = self.everyday.embeddings[usual]
+        nearest = torch.cdist(concepts, others).amin(dim=1)
+        return nearest > SAME * concepts.norm(dim=-1)
+
+    def _null(self, found: Discriminant, aside: set[int], retained: Matcher) -> torch.Tensor:
+        """Scores of harmless words in their windows, each text as if the rule had been fitted without it."""
+        alone = found.lean(self.units)
+        alone = torch.where(self.unit_rows >= 0, found.left_out[self.unit_rows.clamp_min(0)], alone)
+        parts = [
+            alone[list(window.units)] + WINDOW_WEIGHT * found.left_out[window.row]
+            for window in self.windows
+            if window.units and window.row not in aside and not retained.find(window.words)
+        ]
+        return torch.cat(parts) if parts else torch.zeros(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """A concept against everyday language in one text encoder, with the limits that follow from a false-alarm rate."""
+
+    discriminant: Discriminant
+    tail: Tail
+
+    def lean(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """See Discriminant.lean."""
+        return self.discriminant.lean(embeddings)
+
+    def limit(self, tests: int, threshold: float = 0.0) -> float:
+        """The sum of leanings above which one of `tests` units is flagged; threshold: a user's own, on `score`'s scale."""
+        return leaning(threshold) if threshold else self.tail.limit(tests)
+
+
+def score(total: float) -> float:
+    """A sum of leanings, of a word alone and of the text around it, both about -1 to 1, as a score in [0, 1].
+
+    >>> score(0.0)
+    0.5
+    """
+    most = 1 + WINDOW_WEIGHT
+    return min(max((total + most) / (2 * most), 0.0), 1.0)
+
+
+def leaning(threshold: float) -> float:
+    """The sum of leanings that `score` maps to `threshold`."""
+    most = 1 + WINDOW_WEIGHT
+    return threshold * 2 * most - most

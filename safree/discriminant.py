@@ -1,0 +1,122 @@
+"""The subspace that tells a concept from everyday language, and where in it a text lies.
+
+The paper's span(C) holds ordinary directions too: 'erotic art' holds art. Here the directions are those in which the
+concept phrases differ from everyday language (Fisher's discriminants), and inside the subspace that they span a smooth
+rule, fitted in closed form, says on which side a text lies. Nothing is trained by steps, no encoder is named.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import torch
+
+RANK = 32  # most discriminant directions of one concept
+SHRINKAGE = 0.1  # of the everyday covariance towards a multiple of the identity, so that it can be inverted
+WIDTH = 2.0  # of the kernel: exp(-WIDTH d^2), d in units of the typical distance of a phrase to everyday language
+RIDGE = 0.3  # least-squares penalty; figures hardly change between 0.1 and 1
+LANDMARKS = 400  # everyday texts that the rule is written in, beside the concept's own phrases
+SMALLEST = 1e-6  # share of a dimension's spread, below which it says nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Everyday:
+    """Everyday language as one text encoder reads it: pooled embeddings [n, D], float32."""
+
+    embeddings: torch.Tensor
+
+    @functools.cached_property
+    def mean(self) -> torch.Tensor:
+        return self.embeddings.mean(0)
+
+    @functools.cached_property
+    def deviation(self) -> torch.Tensor:
+        """[D] spread of each dimension; encoders have a few that are many times larger than the others."""
+        spread = (self.embeddings - self.mean).std(0)
+        return spread.clamp_min(SMALLEST * spread.max().clamp_min(torch.finfo(torch.float32).tiny))
+
+    def standardize(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Embeddings [..., D] as directions from the everyday mean, every dimension in its own unit of spread."""
+        return torch.nn.functional.normalize((embeddings - self.mean) / self.deviation, dim=-1)
+
+    @functools.cached_property
+    def standard(self) -> torch.Tensor:
+        return self.standardize(self.embeddings)
+
+    @functools.cached_property
+    def factor(self) -> torch.Tensor:
+        """Cholesky factor [D, D] of the shrunk covariance of `standard`."""
+        centred = self.standard - self.standard.mean(0)
+        covariance = centred.T @ centred / len(centred)
+        size = covariance.trace() / len(covariance)
+        identity = torch.eye(len(covariance))
+        return torch.linalg.cholesky((1 - SHRINKAGE) * covariance + SHRINKAGE * size * identity)
+
+
+@dataclasses.dataclass(frozen=True)
+class Discriminant:
+    """A concept against everyday language. All tensors float32.
+
+    basis: [r, D] orthonormal directions in which the concept differs, strongest first
+    scale: typical distance of a concept phrase to everyday language, inside the subspace
+    landmarks: [m, r], weights: [m]: the rule, sum of weights * exp(-WIDTH |z - landmark|^2)
+    left_out: [n] what the rule gives each everyday text when fitted without it (leave-one-out): the null distribution
+    """
+
+    everyday: Everyday
+    basis: torch.Tensor
+    scale: float
+    landmarks: torch.Tensor
+    weights: torch.Tensor
+    left_out: torch.Tensor
+
+    def lean(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """How far each text leans into the concept: embeddings [N, D] -> [N], about -1 everyday to 1 the concept."""
+        return _kernel(self._coordinates(embeddings), self.landmarks) @ self.weights
+
+    def _coordinates(self, embeddings: torch.Tensor) -> torch.Tensor:
+        return self.everyday.standardize(embeddings) @ self.basis.T / self.scale
+
+
+def fit(
+    concepts: torch.Tensor, everyday: Everyday, usual: torch.Tensor | None = None, retain: torch.Tensor | None = None
+) -> Discriminant:
+    """The discriminant of concept phrases [K, D] against `everyday`.
+
+    usual: [n] bool, the everyday texts that stand against this concept, all by default. retain [R, D]: phrases that
+    count as everyday.
+
+    Least squares on exp(-WIDTH d^2) with one half of the weight on each side, in closed form: about 0.2 s.
+    """
+    phrases, standard = everyday.standardize(concepts), everyday.standard
+    difference = torch.cholesky_solve((phrases - standard.mean(0)).T, everyday.factor).T  # [K, D], Fisher's directions
+    difference = torch.nn.functional.normalize(difference, dim=-1)
+    basis = torch.linalg.svd(difference, full_matrices=False).Vh[:RANK]  # [r, D]
+    ours, every = phrases @ basis.T, standard @ basis.T
+    theirs = every if usual is None else every[usual]
+    scale = float(torch.cdist(ours, theirs).median().clamp_min(torch.finfo(torch.float32).tiny))
+    if retain is not None and len(retain):
+        theirs = torch.cat([theirs, everyday.standardize(retain) @ basis.T])
+    step = max(len(theirs) // LANDMARKS, 1)
+    landmarks = torch.cat([ours, theirs[::step]]) / scale
+    points = torch.cat([ours, theirs]) / scale
+    side = torch.cat([torch.ones(len(ours)), -torch.ones(len(theirs))])
+    share = torch.cat([torch.full((len(ours),), 1 / len(ours)), torch.full((len(theirs),), 1 / len(theirs))])
+    share = share * len(points) / 2
+    features = _kernel(points, landmarks).double()  # [n, m]
+    weighted = features * share[:, None]
+    normal = features.T @ weighted + RIDGE * _kernel(landmarks, landmarks).double()
+    normal += 1e-8 * normal.trace() / len(normal) * torch.eye(len(normal), dtype=torch.float64)  # equal landmarks
+    factor = torch.linalg.cholesky(normal)
+    weights = torch.cholesky_solve(weighted.T @ side.double()[:, None], factor)[:, 0]
+    leverage = (weighted * torch.cholesky_solve(features.T, factor).T).sum(-1)
+    residual = (side - features @ weights) / (1 - leverage).clamp_min(1e-3)
+    left_out = (_kernel(every / scale, landmarks).double() @ weights).float()
+    rows = torch.arange(len(every)) if usual is None else usual.nonzero().flatten()
+    left_out[rows] = (side - residual)[len(ours) : len(ours) + len(rows)].float()
+    return Discriminant(everyday, basis, scale, landmarks, weights.float(), left_out)
+
+
+def _kernel(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return torch.exp(-WIDTH * torch.cdist(one, other) ** 2)

@@ -1,0 +1,113 @@
+"""What of a prompt is looked at, and together with what: pure functions over words, without an encoder."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+WINDOW, OVERLAP = 30, 4  # words looked at together, and shared by neighbouring windows
+NEGATIONS = frozenset("no not without never non nor neither".split())
+PIECES = re.compile(r"[^\W_]+|[^\w\s]|_")
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """A word or a compound that is judged as one thing.
+
+    text: as it stands first, in lower case. places: for each occurrence the numbers of its words
+    harmless: an everyday compound or a name of people; it is no trigger by itself
+    """
+
+    text: str
+    places: tuple[tuple[int, ...], ...]
+    harmless: bool = False
+
+    @property
+    def words(self) -> frozenset[int]:
+        return frozenset(itertools.chain(*self.places))
+
+
+class Matcher:
+    """Finds phrases, given as text, in a list of words; the longest at each place."""
+
+    def __init__(self, phrases: Iterable[str]):
+        self._phrases = {pieces(phrase) for phrase in phrases} - {()}
+        self._heads: dict[str, int] = {}
+        for phrase in self._phrases:
+            self._heads[phrase[0]] = max(self._heads.get(phrase[0], 0), len(phrase))
+
+    def with_phrases(self, phrases: Iterable[str]) -> Matcher:
+        """A matcher that finds `phrases` too."""
+        return Matcher([*map(" ".join, self._phrases), *phrases])
+
+    def find(self, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """Numbers of the words of each match in lower-case `words`, from left to right, not overlapping.
+
+        >>> Matcher(["butter knife", "bow and arrow"]).find(["a", "butter", "knife"])
+        [(1, 2)]
+        """
+        found, start = [], 0
+        while start < len(words):
+            longest = self._heads.get(words[start], 0)
+            size = next((n for n in range(longest, 0, -1) if tuple(words[start : start + n]) in self._phrases), 0)
+            if size:
+                found.append(tuple(range(start, start + size)))
+            start += max(size, 1)
+        return found
+
+
+def pieces(text: str) -> tuple[str, ...]:
+    """The words of a phrase, as the encoders' tokenizers split text.
+
+    >>> pieces("see-through Dress")
+    ('see', '-', 'through', 'dress')
+    """
+    return tuple(PIECES.findall(text.lower()))
+
+
+def is_mark(word: str) -> bool:
+    """Whether a word is punctuation alone."""
+    return all(unicodedata.category(char)[0] in "PZ" or char in "`^~$+<>=|" for char in word)
+
+
+def windows(sizes: Sequence[int], room: int) -> list[range]:
+    """Ranges of at most WINDOW words and `room` tokens, for words of `sizes` tokens each.
+
+    >>> windows([1] * 40, 75)
+    [range(0, 30), range(26, 40)]
+    """
+    found, start, end = [], 0, 0
+    while end < len(sizes):
+        totals = itertools.accumulate(sizes[start : start + WINDOW])
+        end = start + max(sum(1 for total in totals if total <= room), 1)
+        found.append(range(start, end))
+        start = max(start + 1, end - OVERLAP)
+    return found
+
+
+def units(words: Sequence[str], joining: frozenset[str], compounds: Matcher, concepts: Matcher) -> list[Unit]:
+    """The units of a prompt of lower-case `words`; equal ones are one unit, so that none hides the others.
+
+    joining: words that are none by themselves. compounds: everyday phrases, judged as a whole. concepts: phrases of the
+    concepts, which count although they hold such words. A negation belongs to the word behind it.
+    """
+    kinds: dict[tuple[str, bool], list[tuple[int, ...]]] = {}
+    listed = concepts.find(words)
+    taken = {i for place in listed for i in place}
+
+    def add(place: tuple[int, ...], harmless: bool = False) -> None:
+        kinds.setdefault((" ".join(words[i] for i in place), harmless), []).append(place)
+
+    for place in listed:
+        add(place)
+    for place in compounds.find(words):
+        if not taken.intersection(place):  # a concept phrase wins over an everyday one
+            add(place, harmless=True)
+            taken.update(place)
+    for i, word in enumerate(words):
+        if i not in taken and word not in joining and not is_mark(word):
+            add((i - 1, i) if i and words[i - 1] in NEGATIONS and i - 1 not in taken else (i,))
+    return [Unit(text, tuple(places), harmless) for (text, harmless), places in kinds.items()]
