@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -16,6 +18,7 @@ RATE = 0.02  # stated share of harmless prompts that are flagged, whatever their
 TAIL = 0.03  # share of everyday words whose scores the tail is fitted to
 WINDOW_WEIGHT = 1.0  # of the text around a word, beside the word itself
 FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
+FLOOR = -1.0  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
 SAME = 1e-3  # relative distance below which two embeddings are one
 
 
@@ -114,6 +117,12 @@ class Calibration:
         found = fit(concepts[known], self.everyday, usual, retain)
         return Contrast(found, Tail.of(self._null(found, aside, Matcher(retained))))
 
+    @functools.cached_property
+    def unknown(self) -> torch.Tensor:
+        """Rows that several different phrases share: how the encoder reads words that it does not know."""
+        counted = collections.Counter(row for _, row in self.phrases)
+        return torch.tensor([row for row, times in counted.items() if times > 2], dtype=torch.long)
+
     def _known(self, concepts: torch.Tensor, usual: torch.Tensor) -> torch.Tensor:
         others = self.everyday.embeddings[usual]
         nearest = torch.cdist(concepts, others).amin(dim=1)
@@ -123,10 +132,11 @@ class Calibration:
         """Scores of harmless words in their windows, each text as if the rule had been fitted without it."""
         alone = found.lean(self.units)
         alone = torch.where(self.unit_rows >= 0, found.left_out[self.unit_rows.clamp_min(0)], alone)
+        known = ~torch.isin(self.unit_rows, self.unknown)
         parts = [
-            alone[list(window.units)] + WINDOW_WEIGHT * found.left_out[window.row]
+            alone[[n for n in window.units if known[n]]] + WINDOW_WEIGHT * found.left_out[window.row]
             for window in self.windows
-            if window.units and window.row not in aside and not retained.find(window.words)
+            if window.row not in aside and not retained.find(window.words)
         ]
         return torch.cat(parts) if parts else torch.zeros(0)
 
@@ -144,7 +154,7 @@ class Contrast:
 
     def limit(self, tests: int, threshold: float = 0.0) -> float:
         """The sum of leanings above which one of `tests` units is flagged; threshold: a user's own, on `score`'s scale."""
-        return leaning(threshold) if threshold else self.tail.limit(tests)
+        return leaning(threshold) if threshold else max(self.tail.limit(tests), FLOOR)
 
 
 def score(total: float) -> float:

@@ -51,7 +51,7 @@ class Matcher:
         """
         found, start = [], 0
         while start < len(words):
-            longest = self._heads.get(words[start], 0)
+            longest = min(self._heads.get(words[start], 0), len(words) - start)
             size = next((n for n in range(longest, 0, -1) if tuple(words[start : start + n]) in self._phrases), 0)
             if size:
                 found.append(tuple(range(start, start + size)))
