@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
+import torch
+
 from ..safree import decision, plan
+from ..safree.calibration import Contrast
 from . import calibrations, conditioning, vocabulary
-from .embeddings import embeddings_of
+from .embeddings import Embeddings, embeddings_of
 from .encoders import Encoder
 from .encoding import encode_pooled
 from .report import Finding, note
@@ -49,36 +53,92 @@ def steer(clip, found, tokens, base, subspaces, settings):
 def _detect(clip, encoder: Encoder, words: list[Word], subspaces, encoders: int) -> list[Finding]:
     """One finding for each word of an encoder's prompt: plan what to look at, score it, decide."""
     findings = [Finding(encoder.key, word.text) for word in words]
-    units, windows = _plan(words, encoder, subspaces)
-    if not units:
+    prompt = _Prompt.of(clip, encoder, words, subspaces)
+    if not prompt.units:
         return findings
-    store = embeddings_of(clip, encoder)
-    contrasts = [calibrations.contrast(clip, encoder, store, subspace) for subspace in subspaces]
-    # the text of a unit as a prompt of its own, kept; then each window whole
-    alone = store.embed(clip, encoder, [encoder.row([words[i] for i in unit.places[0]]) for unit in units])
-    whole = encode_pooled(clip, encoder, [encoder.row(words[window.start : window.stop]) for window in windows])
-    tests = len(units) * len(subspaces) * encoders
+    tests = len(prompt.units) * len(subspaces) * encoders
+    alone = prompt.lean_alone([unit.places[0] for unit in prompt.units])
     rules = [
-        decision.Rule(contrast.lean(alone).tolist(), contrast.limit(tests, subspace.threshold))
-        for contrast, subspace in zip(contrasts, subspaces, strict=True)
+        decision.Rule([values[k] for values in alone], contrast.limit(tests, subspace.threshold))
+        for k, (contrast, subspace) in enumerate(zip(prompt.contrasts, subspaces, strict=True))
     ]
-    views = [
-        decision.View(
-            tuple(n for n, unit in enumerate(units) if any(window.start <= p[0] and p[-1] < window.stop for p in unit.places))
-        )
-        for window in windows
-    ]
-
-    def lean(rows: list[tuple[int, frozenset[int]]]) -> list[list[float]]:
-        """For each (window, masked units) how far the window leans into each concept."""
-        encoded = encode_pooled(clip, encoder, [_masked(encoder, words, windows[w], units, m) for w, m in rows])
-        return [list(values) for values in zip(*(contrast.lean(encoded).tolist() for contrast in contrasts), strict=True)]
-
-    leanings = [list(values) for values in zip(*(contrast.lean(whole).tolist() for contrast in contrasts), strict=True)]
-    for verdict in decision.decide(rules, views, leanings, lean, [unit.harmless for unit in units]):
-        for i in units[verdict.unit].words:
+    leanings = prompt.lean_windows([(w, frozenset()) for w in range(len(prompt.windows))])
+    views, harmless = prompt.views(), [unit.harmless for unit in prompt.units]
+    rules = _within_compounds(prompt, rules, decision.suspects(rules, views, leanings, harmless))
+    for verdict in decision.decide(rules, views, leanings, prompt.lean_windows, harmless):
+        for i in prompt.units[verdict.unit].words:
             note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
     return findings
+
+
+def _within_compounds(prompt: _Prompt, rules: list[decision.Rule], suspects: list[int]) -> list[decision.Rule]:
+    """The rules with suspects seen inside the compounds that they stand in; the worst of them counts."""
+    joining = vocabulary.load().joining
+    found = {n: plan.compounds(prompt.texts, joining, prompt.units[n]) for n in suspects}
+    pairs = [(n, pair) for n, group in found.items() for pair in group]
+    if not pairs:
+        return rules
+    leanings = prompt.lean_alone([pair for _, pair in pairs])
+    out = []
+    for k, rule in enumerate(rules):
+        inside: dict[int, dict[int, float]] = {}  # unit -> word -> least leaning of the compounds of that word
+        for (n, pair), values in zip(pairs, leanings, strict=True):
+            word = next(i for i in pair if i in prompt.units[n].words)
+            inside.setdefault(n, {})[word] = min(inside.get(n, {}).get(word, values[k]), values[k])
+        alone = {n: len(prompt.units[n].places) for n in inside}
+        whole = {n: max(values.values()) for n, values in inside.items() if len(values) == alone[n]}
+        out.append(rule.within(whole))
+    return out
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prompt:
+    """One encoder's prompt: its units and windows, and how far texts of it lean into each concept."""
+
+    clip: object
+    encoder: Encoder
+    words: list[Word]
+    units: list[plan.Unit]
+    windows: list[range]
+    store: Embeddings
+    contrasts: list[Contrast]
+
+    @classmethod
+    def of(cls, clip, encoder: Encoder, words: list[Word], subspaces) -> _Prompt:
+        units, windows = _plan(words, encoder, subspaces)
+        store = embeddings_of(clip, encoder)
+        contrasts = [calibrations.contrast(clip, encoder, store, subspace) for subspace in subspaces] if units else []
+        return cls(clip, encoder, words, units, windows, store, contrasts)
+
+    @property
+    def texts(self) -> list[str]:
+        return _texts(self.words)
+
+    def views(self) -> list[decision.View]:
+        """Which units stand in which window."""
+        inside = [
+            [n for n, unit in enumerate(self.units) if any(p[0] in window and p[-1] in window for p in unit.places)]
+            for window in self.windows
+        ]
+        return [decision.View(tuple(numbers)) for numbers in inside]
+
+    def lean_alone(self, places: list[tuple[int, ...]]) -> list[list[float]]:
+        """[places][concepts] of words as prompts of their own; what is encoded is kept."""
+        rows = [self.encoder.row([self.words[i] for i in place]) for place in places]
+        return self._lean(self.store.embed(self.clip, self.encoder, rows))
+
+    def lean_windows(self, wanted: list[tuple[int, frozenset[int]]]) -> list[list[float]]:
+        """[wanted][concepts] of windows, each with some units masked."""
+        rows = [self._row(self.windows[w], masked) for w, masked in wanted]
+        return self._lean(encode_pooled(self.clip, self.encoder, rows))
+
+    def _lean(self, embeddings: torch.Tensor) -> list[list[float]]:
+        return torch.stack([contrast.lean(embeddings) for contrast in self.contrasts], dim=1).tolist()
+
+    def _row(self, window: range, masked: frozenset[int]):
+        hidden = {i for n in masked for i in self.units[n].words}
+        inside = {i - window.start for i in hidden if i in window}
+        return self.encoder.row(self.words[window.start : window.stop], inside)
 
 
 def _plan(words: list[Word], encoder: Encoder, subspaces) -> tuple[list[plan.Unit], list[range]]:
@@ -93,10 +153,6 @@ def _plan(words: list[Word], encoder: Encoder, subspaces) -> tuple[list[plan.Uni
 
 def _texts(words: Sequence[Word]) -> list[str]:
     """Words in lower case; a textual-inversion embedding is known by its numbers."""
-    return [w.text.lower() if w.text != EMBEDDING else f"{EMBEDDING}{[float(v.sum()) for v in w.tokens]}" for w in words]
-
-
-def _masked(encoder: Encoder, words, window: range, units, masked: frozenset[int]):
-    hidden = set().union(*(units[n].words for n in masked)) if masked else set()
-    inside = {i - window.start for i in hidden if i in window}
-    return encoder.row(words[window.start : window.stop], inside)
+    return [
+        w.text.lower() if w.text != EMBEDDING else f"{EMBEDDING}{[float(v.sum()) for v in w.tokens]}" for w in words
+    ]

@@ -45,7 +45,9 @@ def _share(clip, encoder: Encoder) -> float:
     work = 2.0 * TOKENS * (sum(p.numel() for p in encoder.model.transformer.parameters()) - table)
     if work <= CPU_WORK:
         return 1.0
-    logging.info("SAFREE: text encoder %r runs on the CPU, so it is calibrated on a part of the vocabulary.", encoder.key)
+    logging.info(
+        "SAFREE: text encoder %r runs on the CPU, so it is calibrated on a part of the vocabulary.", encoder.key
+    )
     return max(CPU_WORK / work, FEWEST)
 
 

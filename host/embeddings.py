@@ -23,7 +23,11 @@ from .encoders import Encoder, tokenize
 from .encoding import Row, encode_pooled, identity
 
 FORMAT = "safree-calibration-1"
-PROBES = ("a photo", "an old red bicycle leaning on a wall", "two people")  # recognise an encoder; the first also a file
+PROBES = (
+    "a photo",
+    "an old red bicycle leaning on a wall",
+    "two people",
+)  # recognise an encoder; the first also a file
 SAME = 2e-3  # relative distance of probes up to which two encoders are one; a LoRA or another precision lies above
 BYTES = 128 << 20  # of kept embeddings in memory, for each encoder
 FEWEST = 16_384  # embeddings that are kept however wide they are: the vocabulary is about 5,000
@@ -95,7 +99,9 @@ class Embeddings:
                 Path(partial).unlink(missing_ok=True)
             self._unsaved = 0
         except (OSError, SafetensorError) as error:
-            logging.warning("SAFREE: %s could not be written (%s): words are encoded anew after a restart.", path, error)
+            logging.warning(
+                "SAFREE: %s could not be written (%s): words are encoded anew after a restart.", path, error
+            )
             self._unsaved = 0
 
     @classmethod

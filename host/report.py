@@ -89,9 +89,7 @@ class Finding:
     strength: float = 0.0  # of the strongest subspace that flagged it
 
 
-def note(
-    finding: Finding, subspace: ConceptSubspace, score: float, limit: float, flagged: bool | None = None
-) -> None:
+def note(finding: Finding, subspace: ConceptSubspace, score: float, limit: float, flagged: bool | None = None) -> None:
     """Write a score into a finding; flagged by default when it is over the limit."""
     if score > limit if flagged is None else flagged:
         finding.strength = max(finding.strength, subspace.strength)

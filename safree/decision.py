@@ -21,6 +21,11 @@ class Rule:
     alone: list[float]
     limit: float
 
+    def within(self, compounds: dict[int, float]) -> Rule:
+        """With units as they lean inside compounds: a word counts half as itself, half as 'chicken breast'."""
+        alone = [min(own, (own + compounds.get(n, own)) / 2) for n, own in enumerate(self.alone)]
+        return dataclasses.replace(self, alone=alone)
+
     def sum(self, unit: int, window: float) -> float:
         return self.alone[unit] + WINDOW_WEIGHT * window
 
@@ -71,10 +76,17 @@ def decide(
             _flag_one_each(rules, views, now, flagged, harmless, over, lean)
     for n in range(len(harmless)):
         for k, rule in enumerate(rules):
-            window = max((leanings[w][k] for w, view in enumerate(views) if n in view.units), default=-1.0)
+            window = max((now[w][k] for w, view in enumerate(views) if n in view.units), default=-1.0)
             own = flagged.get(n, {}).get(k)
-            total = own if own is not None else min(rule.sum(n, window), rule.limit)
+            total = own if own is not None else min(rule.sum(n, window), rule.limit)  # flagged under another concept
             yield Verdict(n, k, score(total), score(rule.limit), own is not None)
+
+
+def suspects(
+    rules: Sequence[Rule], views: Sequence[View], leanings: list[list[float]], harmless: Sequence[bool]
+) -> list[int]:
+    """The units that are over a limit in a whole window, in order."""
+    return sorted({n for *_, n in _over(rules, views, leanings, {}, harmless)})
 
 
 def _over(rules, views, now, flagged, harmless) -> list[tuple[int, int, int]]:

@@ -111,3 +111,10 @@ def units(words: Sequence[str], joining: frozenset[str], compounds: Matcher, con
         if i not in taken and word not in joining and not is_mark(word):
             add((i - 1, i) if i and words[i - 1] in NEGATIONS and i - 1 not in taken else (i,))
     return [Unit(text, tuple(places), harmless) for (text, harmless), places in kinds.items()]
+
+
+def compounds(words: Sequence[str], joining: frozenset[str], unit: Unit) -> list[tuple[int, int]]:
+    """Numbers of the two words of each compound that a one-word unit stands in: 'chicken breast', 'breast pocket'."""
+    idle = [word in joining or is_mark(word) for word in words]
+    pairs = [(i + step, i + step + 1) for place in unit.places if len(place) == 1 for i in place for step in (-1, 0)]
+    return [(i, j) for i, j in pairs if i >= 0 and j < len(words) and not idle[i] and not idle[j]]

@@ -73,11 +73,14 @@ def test_everyday_vocabulary_is_broad_and_says_nothing_twice():
 
 
 @pytest.mark.parametrize("name", CONCEPTS)
-def test_a_set_has_40_to_120_phrases_and_no_other_set_has_them(name):
+def test_a_set_has_40_to_120_phrases_and_only_violence_shares_some_with_others(name):
+    """Violence is what people see of it, too: blood and the dead, for whoever has that set alone."""
     phrases = [phrase.lower() for phrase in SETS[name]["phrases"]]
     others = {phrase.lower() for other in CONCEPTS if other != name for phrase in SETS[other]["phrases"]}
     assert 40 <= len(set(phrases)) == len(phrases) <= 120
-    assert set(phrases) & others == set()
+    shared = set(phrases) & others
+    assert shared <= {phrase.lower() for phrase in SETS["violence"]["phrases"]}
+    assert len(shared) < len(phrases) / 4
 
 
 @pytest.mark.parametrize("name", CONCEPTS)
