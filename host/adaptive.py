@@ -9,7 +9,7 @@ import torch
 
 from ..safree import decision, plan
 from ..safree.calibration import Contrast
-from . import calibrations, conditioning, vocabulary
+from . import calibrations, conditioning, families, vocabulary
 from .embeddings import Embeddings, embeddings_of
 from .encoders import Encoder
 from .encoding import encode_pooled
@@ -22,7 +22,7 @@ def steer(clip, found, tokens, base, subspaces, settings):
     findings, flagged, spellings = [], [], {}
     for encoder in found:
         words = encoder.words(tokens[encoder.key])
-        noted = _detect(clip, encoder, words, subspaces, len(found))
+        noted = _detect(clip, encoder, words, subspaces, len(found), _whole(clip, encoder, tokens[encoder.key], base))
         findings += noted
         spellings[encoder.key] = Spelling(words)
         flagged += [(encoder.key, i, finding.strength) for i, finding in enumerate(noted) if finding.strength]
@@ -50,8 +50,26 @@ def steer(clip, found, tokens, base, subspaces, settings):
     return findings, filtered, 1.0
 
 
-def _detect(clip, encoder: Encoder, words: list[Word], subspaces, encoders: int) -> list[Finding]:
-    """One finding for each word of an encoder's prompt: plan what to look at, score it, decide."""
+def _whole(clip, encoder: Encoder, chunks, base) -> torch.Tensor | None:
+    """Pooled embedding [1, D] of a short prompt, if the host's own encoding of it holds that: a CLIP's end state.
+
+    None where it does not: with weights, several chunks or scheduled LoRAs, and for other encoders.
+    """
+    slot = families.slots(clip.cond_stage_model).get(encoder.key)
+    weighted = any(token[1] != 1.0 for chunk in chunks for token in chunk)
+    if slot is None or encoder.kind.pooling != "end" or weighted or len(chunks) > 1 or len(base) > 1:
+        return None
+    states, width = base[0][0], embeddings_of(clip, encoder).probes.shape[1]
+    end = encoder.bounds(chunks[0])[1] + (states.shape[1] - len(chunks[0]) if slot.last else 0)
+    pooled = states[:, end, slot.column : slot.column + width].float().cpu()
+    return pooled if torch.isfinite(pooled).all() else None  # then encoding says what is wrong
+
+
+def _detect(clip, encoder: Encoder, words: list[Word], subspaces, encoders: int, whole=None) -> list[Finding]:
+    """One finding for each word of an encoder's prompt: plan what to look at, score it, decide.
+
+    whole: the pooled embedding [1, D] of the prompt, if it is known already.
+    """
     findings = [Finding(encoder.key, word.text) for word in words]
     prompt = _Prompt.of(clip, encoder, words, subspaces)
     if not prompt.units:
@@ -62,7 +80,10 @@ def _detect(clip, encoder: Encoder, words: list[Word], subspaces, encoders: int)
         decision.Rule([values[k] for values in alone], contrast.limit(tests, subspace.threshold))
         for k, (contrast, subspace) in enumerate(zip(prompt.contrasts, subspaces, strict=True))
     ]
-    leanings = prompt.lean_windows([(w, frozenset()) for w in range(len(prompt.windows))])
+    if whole is not None and len(prompt.windows) == 1:
+        leanings = prompt.lean(whole)
+    else:
+        leanings = prompt.lean_windows([(w, frozenset()) for w in range(len(prompt.windows))])
     views, harmless = prompt.views(), [unit.harmless for unit in prompt.units]
     rules = _within_compounds(prompt, rules, decision.suspects(rules, views, leanings, harmless))
     for verdict in decision.decide(rules, views, leanings, prompt.lean_windows, harmless):
@@ -125,14 +146,15 @@ class _Prompt:
     def lean_alone(self, places: list[tuple[int, ...]]) -> list[list[float]]:
         """[places][concepts] of words as prompts of their own; what is encoded is kept."""
         rows = [self.encoder.row([self.words[i] for i in place]) for place in places]
-        return self._lean(self.store.embed(self.clip, self.encoder, rows))
+        return self.lean(self.store.embed(self.clip, self.encoder, rows))
 
     def lean_windows(self, wanted: list[tuple[int, frozenset[int]]]) -> list[list[float]]:
         """[wanted][concepts] of windows, each with some units masked."""
         rows = [self._row(self.windows[w], masked) for w, masked in wanted]
-        return self._lean(encode_pooled(self.clip, self.encoder, rows))
+        return self.lean(encode_pooled(self.clip, self.encoder, rows))
 
-    def _lean(self, embeddings: torch.Tensor) -> list[list[float]]:
+    def lean(self, embeddings: torch.Tensor) -> list[list[float]]:
+        """[n][concepts] of pooled embeddings [n, D]."""
         return torch.stack([contrast.lean(embeddings) for contrast in self.contrasts], dim=1).tolist()
 
     def _row(self, window: range, masked: frozenset[int]):

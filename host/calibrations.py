@@ -28,7 +28,7 @@ def words_of(clip, encoder: Encoder, text: str) -> list[Word]:
 
 
 def calibration(clip, encoder: Encoder, store: Embeddings) -> Calibration:
-    """The calibration of an encoder, made when it is needed first; SafreeError where the encoder tells nothing apart."""
+    """The calibration of an encoder, made when it is needed first; SafreeError where it tells no phrases apart."""
     if store.calibration is None:
         known = vocabulary.load()
         step = max(round(1 / _share(clip, encoder)), 1)

@@ -1,4 +1,4 @@
-"""A text encoder calibrated on everyday language: what a concept looks like against it, at a stated false-alarm rate."""
+"""A text encoder calibrated on everyday language: a concept stands out from it, at a stated false-alarm rate."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class Contrast:
         return self.discriminant.lean(embeddings)
 
     def limit(self, tests: int, threshold: float = 0.0) -> float:
-        """The sum of leanings above which one of `tests` units is flagged; threshold: a user's own, on `score`'s scale."""
+        """The sum of leanings above which one of `tests` units is flagged; threshold: a user's own, as a `score`."""
         return leaning(threshold) if threshold else max(self.tail.limit(tests), FLOOR)
 
 

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 WINDOW, OVERLAP = 30, 4  # words looked at together, and shared by neighbouring windows
-NEGATIONS = frozenset("no not without never non nor neither".split())
+NEGATIONS = frozenset({"no", "not", "without", "never", "non", "nor", "neither"})
 PIECES = re.compile(r"[^\W_]+|[^\w\s]|_")
 
 
