@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -12,9 +13,9 @@ import torch
 
 from . import SafreeError
 from .discriminant import Discriminant, Everyday, fit
-from .plan import Matcher
+from .plan import Matcher, pieces
 
-RATE = 0.02  # stated share of harmless prompts that are flagged, whatever their length and however many concepts
+RATE = 0.01  # stated share of harmless prompts that are flagged, whatever their length and however many concepts
 TAIL = 0.03  # share of everyday words whose scores the tail is fitted to
 WINDOW_WEIGHT = 1.0  # of the text around a word, beside the word itself
 FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
@@ -106,15 +107,19 @@ class Calibration:
         named = {row for words, row in self.phrases if matcher.find(words)}
         named -= {row for words, row in self.phrases if not matcher.find(words)}  # one vector for all unknown words
         aside = {window.row for window in self.windows if matcher.find(window.words)}
-        usual = torch.ones(len(self.everyday.embeddings), dtype=torch.bool)
-        usual[list(named | aside)] = False
-        known = self._known(concepts, usual)
+        weights = torch.ones(len(self.everyday.embeddings))
+        weights[list(named | aside)] = 0
+        known = self._known(concepts, weights > 0)
         if not known.any():
             raise SafreeError(
                 f"the text encoder knows none of the words of {', '.join(phrases[:5])}: it reads them like any unknown "
                 "word. Choose other phrases, or another text encoder."
             )
-        found = fit(concepts[known], self.everyday, usual, retain)
+        # 'run over by a truck' is no reason to suspect trucks: they weigh as much as such a phrase
+        ordinary = {" ".join(words): row for words, row in self.phrases if row not in named}
+        inside = [ordinary[part] for phrase in phrases for part in _parts(pieces(phrase)) if part in ordinary]
+        weights[inside] = float((weights > 0).sum()) / int(known.sum())
+        found = fit(concepts[known], self.everyday, weights, retain)
         return Contrast(found, Tail.of(self._null(found, aside, Matcher(retained))))
 
     @functools.cached_property
@@ -139,6 +144,16 @@ class Calibration:
             if window.row not in aside and not retained.find(window.words)
         ]
         return torch.cat(parts) if parts else torch.zeros(0)
+
+
+def _parts(words: tuple[str, ...]) -> list[str]:
+    """The texts inside a phrase, without the whole of it.
+
+    >>> _parts(("bow", "and", "arrow"))
+    ['bow', 'bow and', 'and', 'and arrow', 'arrow']
+    """
+    spans = itertools.combinations(range(len(words) + 1), 2)
+    return [" ".join(words[start:end]) for start, end in spans if end - start < len(words)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -80,12 +80,15 @@ class Discriminant:
 
 
 def fit(
-    concepts: torch.Tensor, everyday: Everyday, usual: torch.Tensor | None = None, retain: torch.Tensor | None = None
+    concepts: torch.Tensor,
+    everyday: Everyday,
+    weights: torch.Tensor | None = None,
+    retain: torch.Tensor | None = None,
 ) -> Discriminant:
     """The discriminant of concept phrases [K, D] against `everyday`.
 
-    usual: [n] bool, the everyday texts that stand against this concept, all by default. retain [R, D]: phrases that
-    count as everyday.
+    weights: [n] of the everyday texts, 1 by default; one of weight 0 does not stand against this concept.
+    retain: [R, D] phrases that count as everyday, each as much as a concept phrase.
 
     Least squares on exp(-WIDTH d^2) with one half of the weight on each side, in closed form: about 0.2 s.
     """
@@ -94,28 +97,39 @@ def fit(
     difference = torch.nn.functional.normalize(difference, dim=-1)
     basis = torch.linalg.svd(difference, full_matrices=False).Vh[:RANK]  # [r, D]
     ours, every = phrases @ basis.T, standard @ basis.T
-    theirs = every if usual is None else every[usual]
+    weights = torch.ones(len(every)) if weights is None else weights
+    rows = weights.nonzero().flatten()
+    theirs, amounts = every[rows], weights[rows]
     scale = float(torch.cdist(ours, theirs).median().clamp_min(torch.finfo(torch.float32).tiny))
     if retain is not None and len(retain):
         theirs = torch.cat([theirs, everyday.standardize(retain) @ basis.T])
-    step = max(len(theirs) // LANDMARKS, 1)
-    landmarks = torch.cat([ours, theirs[::step]]) / scale
-    points = torch.cat([ours, theirs]) / scale
-    side = torch.cat([torch.ones(len(ours)), -torch.ones(len(theirs))])
-    share = torch.cat([torch.full((len(ours),), 1 / len(ours)), torch.full((len(theirs),), 1 / len(theirs))])
-    share = share * len(points) / 2
+        amounts = torch.cat([amounts, torch.full((len(retain),), len(rows) / len(ours))])
+    landmarks = torch.cat([ours, theirs[:: max(len(theirs) // LANDMARKS, 1)]]) / scale
+    sides = torch.cat([torch.ones(len(ours)), -torch.ones(len(theirs))])
+    shares = torch.cat([torch.full((len(ours),), 1 / len(ours)), amounts / amounts.sum()])
+    rule, left_out = _least_squares(torch.cat([ours, theirs]) / scale, landmarks, sides, shares * len(sides) / 2)
+    found = Discriminant(everyday, basis, scale, landmarks, rule, torch.zeros(0))
+    fitted = _kernel(every / scale, landmarks) @ rule
+    fitted[rows] = left_out[len(ours) : len(ours) + len(rows)]
+    return dataclasses.replace(found, left_out=fitted)
+
+
+def _least_squares(
+    points: torch.Tensor, landmarks: torch.Tensor, sides: torch.Tensor, weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(weights [m] of the landmarks, leave-one-out values [n]) of the rule through `sides` [n] at `points` [n, r].
+
+    Kernel ridge regression on a subset of regressors; leaving one out costs nothing more (Allen's PRESS statistic).
+    """
     features = _kernel(points, landmarks).double()  # [n, m]
-    weighted = features * share[:, None]
+    weighted = features * weights[:, None]
     normal = features.T @ weighted + RIDGE * _kernel(landmarks, landmarks).double()
     normal += 1e-8 * normal.trace() / len(normal) * torch.eye(len(normal), dtype=torch.float64)  # equal landmarks
     factor = torch.linalg.cholesky(normal)
-    weights = torch.cholesky_solve(weighted.T @ side.double()[:, None], factor)[:, 0]
+    rule = torch.cholesky_solve(weighted.T @ sides.double()[:, None], factor)[:, 0]
     leverage = (weighted * torch.cholesky_solve(features.T, factor).T).sum(-1)
-    residual = (side - features @ weights) / (1 - leverage).clamp_min(1e-3)
-    left_out = (_kernel(every / scale, landmarks).double() @ weights).float()
-    rows = torch.arange(len(every)) if usual is None else usual.nonzero().flatten()
-    left_out[rows] = (side - residual)[len(ours) : len(ours) + len(rows)].float()
-    return Discriminant(everyday, basis, scale, landmarks, weights.float(), left_out)
+    residual = (sides - features @ rule) / (1 - leverage).clamp_min(1e-3)
+    return rule.float(), (sides - residual).float()
 
 
 def _kernel(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
