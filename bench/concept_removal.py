@@ -94,7 +94,6 @@ def run(out: Path, guards: tuple[Guard, ...], subset: int, limit: int = 0, seed:
         records.append(runner.run(task))
         if len(records) % 25 == 0:  # what is there can be looked at meanwhile
             write(records, out, {})
-    limit = bench.studio.pack.safree.detection.thresholds(weapon["l"])[1]
-    settings = {**dataclasses.asdict(sampling), "seed": seed, "threshold": limit, "attack": learned}
+    settings = {**dataclasses.asdict(sampling), "seed": seed, "threshold": learned["threshold"], "attack": learned}
     write(records, out, settings)
     report.write(records, settings, bench.studio.cache, out)

@@ -95,17 +95,15 @@ def units(words: Sequence[str], joining: frozenset[str], compounds: Matcher, con
     concepts, which count although they hold such words. A negation belongs to the word behind it.
     """
     kinds: dict[tuple[str, bool], list[tuple[int, ...]]] = {}
-    listed = concepts.find(words)
-    taken = {i for place in listed for i in place}
+    taken: set[int] = set()
 
     def add(place: tuple[int, ...], harmless: bool = False) -> None:
         kinds.setdefault((" ".join(words[i] for i in place), harmless), []).append(place)
 
-    for place in listed:
-        add(place)
-    for place in compounds.find(words):
-        if not taken.intersection(place):  # a concept phrase wins over an everyday one
-            add(place, harmless=True)
+    found = [(place, False) for place in concepts.find(words)] + [(place, True) for place in compounds.find(words)]
+    for place, harmless in sorted(found, key=lambda entry: -len(entry[0])):  # the longer wins, else the concept
+        if not taken.intersection(place):
+            add(place, harmless)
             taken.update(place)
     for i, word in enumerate(words):
         if i not in taken and word not in joining and not is_mark(word):
