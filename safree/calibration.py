@@ -19,7 +19,7 @@ RATE = 0.01  # stated share of harmless prompts that are flagged, whatever their
 TAIL = 0.03  # share of everyday words whose scores the tail is fitted to
 WINDOW_WEIGHT = 1.0  # of the text around a word, beside the word itself
 FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
-FLOOR = -1.0  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
+FLOOR = -0.75  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
 SAME = 1e-3  # relative distance below which two embeddings are one
 
 
