@@ -20,6 +20,7 @@ TAIL = 0.03  # share of everyday words whose scores the tail is fitted to
 WINDOW_WEIGHT = 1.0  # of the text around a word, beside the word itself
 FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
 FLOOR = -0.75  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
+NARROW = 8  # phrases up to which a concept is a thing or two, not a subject
 SAME = 1e-3  # relative distance below which two embeddings are one
 
 
@@ -115,10 +116,10 @@ class Calibration:
                 f"the text encoder knows none of the words of {', '.join(phrases[:5])}: it reads them like any unknown "
                 "word. Choose other phrases, or another text encoder."
             )
-        # 'run over by a truck' is no reason to suspect trucks: they weigh as much as such a phrase
+        # 'run over by a truck' is no reason to suspect trucks; but in a concept of a name or two its words are meant
         ordinary = {" ".join(words): row for words, row in self.phrases if row not in named}
         inside = [ordinary[part] for phrase in phrases for part in _parts(pieces(phrase)) if part in ordinary]
-        weights[inside] = float((weights > 0).sum()) / int(known.sum())
+        weights[inside] = float((weights > 0).sum()) / int(known.sum()) if len(phrases) > NARROW else 0.0
         found = fit(concepts[known], self.everyday, weights, retain)
         return Contrast(found, Tail.of(self._null(found, aside, Matcher(retained))))
 
