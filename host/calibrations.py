@@ -17,9 +17,10 @@ from .encoders import Encoder, tokenize
 from .words import Word
 
 CPU_WORK = 3e13  # multiplications that calibrating may take on a CPU, where a T5-XXL needs 2e14 for all the vocabulary
-TOKENS = 24_000  # of the whole vocabulary, about
+TOKENS = 40_000  # of the whole vocabulary, about
 FEWEST = 0.1  # of the vocabulary, however large the encoder
 CONTRASTS = 64  # that are kept for one encoder
+NOTHING = plan.Matcher(())
 
 
 def words_of(clip, encoder: Encoder, text: str) -> list[Word]:
@@ -52,38 +53,31 @@ def _share(clip, encoder: Encoder) -> float:
 
 
 def _calibrate(clip, encoder: Encoder, store: Embeddings, phrases, prompts, known) -> Calibration:
-    phrase_words = [words_of(clip, encoder, phrase) for phrase in phrases]
-    windows, units = [], {}  # units: text -> its words, numbered in order
+    texts = [words for phrase in phrases if (words := words_of(clip, encoder, phrase))]
+    parts, units = [], {}  # windows of harmless prompts with the units in them; a unit's text -> its words
     for prompt in prompts:
         words = words_of(clip, encoder, prompt)
-        texts = [word.text.lower() for word in words]
-        for part in plan.windows([len(word.tokens) for word in words], encoder.room):
-            found = plan.units(texts[part.start : part.stop], known.joining, known.compounds, plan.Matcher(()))
-            places = [[words[part.start + i] for i in unit.places[0]] for unit in found if not unit.harmless]
-            texts_of = [unit.text for unit in found if not unit.harmless]
-            for text, place in zip(texts_of, places, strict=True):
-                units.setdefault(text, place)
-            windows.append((words[part.start : part.stop], texts[part.start : part.stop], texts_of))
-    phrase_words = [words for words in phrase_words if words]
-    rows = [encoder.row(words) for words in [*phrase_words, *(words for words, *_ in windows), *units.values()]]
-    found = store.embed(clip, encoder, rows)
-    texts, alone = found[: len(phrase_words) + len(windows)], found[len(phrase_words) + len(windows) :]
-    distinct, numbers = _distinct(texts)
-    number_of = dict(zip(units, range(len(units)), strict=True))
-    keys = {embedding.numpy().tobytes(): row for row, embedding in enumerate(distinct)}
+        for window in plan.windows([len(word.tokens) for word in words], encoder.room):
+            part = words[window.start : window.stop]
+            judged = [u for u in plan.units(lower(part), known.joining, known.compounds, NOTHING) if not u.harmless]
+            units.update({unit.text: [part[i] for i in unit.places[0]] for unit in judged if unit.text not in units})
+            parts.append((part, [unit.text for unit in judged]))
+    texts += units.values()  # the words of harmless prompts are everyday language, too
+    rows = [encoder.row(words) for words in [*texts, *(part for part, _ in parts)]]
+    distinct, numbers = _distinct(store.embed(clip, encoder, rows))
+    row_of = dict(zip(units, numbers[len(texts) - len(units) :], strict=False))
     return Calibration(
         Everyday(distinct),
+        tuple((lower(words), row) for words, row in zip(texts, numbers, strict=False)),
         tuple(
-            (tuple(word.text.lower() for word in words), row)
-            for words, row in zip(phrase_words, numbers[: len(phrase_words)], strict=True)
+            HarmlessWindow(lower(part), row, tuple(row_of[unit] for unit in judged))
+            for (part, judged), row in zip(parts, numbers[len(texts) :], strict=True)
         ),
-        tuple(
-            HarmlessWindow(tuple(texts), row, tuple(number_of[text] for text in texts_of))
-            for (_, texts, texts_of), row in zip(windows, numbers[len(phrase_words) :], strict=True)
-        ),
-        alone,
-        torch.tensor([keys.get(embedding.numpy().tobytes(), -1) for embedding in alone], dtype=torch.long),
     )
+
+
+def lower(words: list[Word]) -> tuple[str, ...]:
+    return tuple(word.text.lower() for word in words)
 
 
 def _distinct(embeddings: torch.Tensor) -> tuple[torch.Tensor, list[int]]:

@@ -19,7 +19,7 @@ RATE = 0.01  # stated share of harmless prompts that are flagged, whatever their
 TAIL = 0.03  # share of everyday words whose scores the tail is fitted to
 WINDOW_WEIGHT = 1.0  # of the text around a word, beside the word itself
 FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
-FLOOR = -0.75  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
+FLOOR = -0.9  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
 NARROW = 8  # phrases up to which a concept is a thing or two, not a subject
 SAME = 1e-3  # relative distance below which two embeddings are one
 
@@ -64,7 +64,7 @@ class Tail:
 
 @dataclasses.dataclass(frozen=True)
 class HarmlessWindow:
-    """A part of a harmless prompt. row: of its embedding among the everyday ones; units: of what is judged in it."""
+    """A part of a harmless prompt: the rows of its embedding, and of those of its units, among the everyday ones."""
 
     words: tuple[str, ...]
     row: int
@@ -75,17 +75,14 @@ class HarmlessWindow:
 class Calibration:
     """What one text encoder makes of everyday language.
 
-    everyday: distinct pooled embeddings [n, D] of everyday phrases and of windows of harmless prompts
+    everyday: distinct pooled embeddings [n, D] of everyday phrases and words, and of windows of harmless prompts
     phrases: the words of each everyday phrase, and the row of its embedding
-    windows: of harmless prompts. units: [x, D] embeddings of what is judged in them alone; unit_rows: the row of each
-        among the everyday ones, -1 for none
+    windows: of harmless prompts
     """
 
     everyday: Everyday
     phrases: tuple[tuple[tuple[str, ...], int], ...]
     windows: tuple[HarmlessWindow, ...]
-    units: torch.Tensor
-    unit_rows: torch.Tensor
 
     def __post_init__(self):
         distinct = len(self.everyday.embeddings)
@@ -126,7 +123,7 @@ class Calibration:
     @functools.cached_property
     def unknown(self) -> torch.Tensor:
         """Rows that several different phrases share: how the encoder reads words that it does not know."""
-        counted = collections.Counter(row for _, row in self.phrases)
+        counted = collections.Counter(row for _, row in set(self.phrases))
         return torch.tensor([row for row, times in counted.items() if times > 2], dtype=torch.long)
 
     def _known(self, concepts: torch.Tensor, usual: torch.Tensor) -> torch.Tensor:
@@ -136,11 +133,9 @@ class Calibration:
 
     def _null(self, found: Discriminant, aside: set[int], retained: Matcher) -> torch.Tensor:
         """Scores of harmless words in their windows, each text as if the rule had been fitted without it."""
-        alone = found.lean(self.units)
-        alone = torch.where(self.unit_rows >= 0, found.left_out[self.unit_rows.clamp_min(0)], alone)
-        known = ~torch.isin(self.unit_rows, self.unknown)
+        unknown = set(self.unknown.tolist())
         parts = [
-            alone[[n for n in window.units if known[n]]] + WINDOW_WEIGHT * found.left_out[window.row]
+            found.left_out[[n for n in window.units if n not in unknown]] + WINDOW_WEIGHT * found.left_out[window.row]
             for window in self.windows
             if window.row not in aside and not retained.find(window.words)
         ]
