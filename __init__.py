@@ -8,6 +8,7 @@ from .host import folders
 from .nodes.concept_subspace import ConceptSubspace
 from .nodes.filter_conditioning import SafreeFilterConditioning
 from .nodes.multi_text_conditioning import SafreeMultiTextConditioning
+from .nodes.picture_conditioning import SafreePictureConditioning
 from .nodes.reattention_patch import ReAttentionPatch
 from .nodes.safety_report_plot import SafetyReportPlot
 from .nodes.safree_conditioning import SafreeConditioning
@@ -20,6 +21,7 @@ NODES = [
     ConceptSubspace,
     SafreeConditioning,
     SafreeMultiTextConditioning,
+    SafreePictureConditioning,
     SelfValidatingSampler,
     ReAttentionPatch,
     SelfValidationPatch,

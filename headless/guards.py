@@ -5,8 +5,9 @@ from __future__ import annotations
 from .policy import Policy
 from .workflow import Link, Workflow
 
-GUARD, MULTI, FILTER = "SafreeConditioning", "SafreeMultiTextConditioning", "SafreeFilterConditioning"
-ENCODING = (GUARD, MULTI)  # they encode the prompt themselves
+GUARD, MULTI, PICTURE = "SafreeConditioning", "SafreeMultiTextConditioning", "SafreePictureConditioning"
+FILTER = "SafreeFilterConditioning"
+ENCODING = (GUARD, MULTI, PICTURE)  # they encode the prompt themselves
 GUARDS = (*ENCODING, FILTER)  # their first output is guarded CONDITIONING
 PHRASES_ONLY = "(phrases only)"  # of ConceptSubspace
 LONGEST_CHAIN = 32  # subspaces of one guard: a limit keeps the check linear

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import flow, prompts
 from .flow import Point, Trace
-from .guards import FILTER, GUARD, MULTI
+from .guards import FILTER, GUARD, MULTI, PICTURE
 from .knowledge import Encoder, Knowledge
 from .policy import Policy
 from .workflow import Link, Workflow
@@ -172,6 +172,11 @@ class Rewriter:
         empty = {**self.flow.inputs(node), **dict.fromkeys(encoder.texts, "")}
         sizes = self._add(self.flow.kind(node), "Sizes only", **empty)
         return GUARD, {**values, "like": [sizes, 0]}, f"replaced by {GUARD}, which takes its sizes from a copy"
+
+    def _pictures(self, node: str, encoder: Encoder, values: dict):
+        inputs = {name: self.flow.inputs(node)[name] for name in encoder.pictures if name in self.flow.inputs(node)}
+        inputs = {"image1" if name == "image" else name: value for name, value in inputs.items()}
+        return PICTURE, {**values, "encoder": self.flow.kind(node), **inputs}, f"replaced by {PICTURE}"
 
     def _chain(self, clip: Link) -> list:
         """The end of the chain of ConceptSubspaces for a CLIP, made once."""

@@ -5,23 +5,67 @@ from __future__ import annotations
 import torch
 
 from ..safree import SafreeError
-from .marks import intact, read, role
+from .marks import Concepts, checked_against, intact, is_zero, read, role
 
 WIDTHS = ("context_dim", "context_in_dim")  # of a diffusion model's configuration; other families name none
+NO_GUARD = ": no guarded conditioning reached this sampler. Connect SafreeConditioning to its positive input."
+
+
+def is_negative(branch: str) -> bool:
+    """Whether a guider draws away from this branch of conds ('negative', PerpNegGuider's 'empty_negative_prompt')."""
+    return "negative" in branch
 
 
 def asked_for(conds: dict[str, list[dict]]) -> list[dict]:
     """The conds of a run that say what to draw: those of every branch of the guider but the negative ones."""
-    wanted = [cond for branch, part in conds.items() if "negative" not in branch for cond in part]
+    wanted = [cond for branch, part in conds.items() if not is_negative(branch) for cond in part]
     return [cond for cond in wanted if role(cond) != "reference"]
 
 
-def before(conds: dict[str, list[dict]]) -> list[str]:
+def zero(cond: dict) -> bool:
+    return is_zero(cond.get("cross_attn"), cond)
+
+
+def concepts(conds: dict[str, list[dict]]) -> Concepts:
+    """Everything that a prompt of this run's positive side was checked against."""
+    found = [read(cond) for cond in asked_for(conds)]
+    return {name: mark for one in found if one for name, mark in one.concepts.items()}
+
+
+def holds(cond: dict, needed: Concepts) -> bool:
+    """Whether a cond is zero, or guarded against all of `needed` and as the guard made it."""
+    if zero(cond):
+        return True
+    against = checked_against(cond.get("cross_attn"), cond)
+    return role(cond) not in (None, "unchecked") and against is not None and needed.items() <= against.items()
+
+
+def before(conds: dict[str, list[dict]], negatives: str = "subtracting") -> list[str]:
     """What keeps the guard from holding for these conds of a guider; to be read after 'guard not active'."""
-    wanted = asked_for(conds)
+    asked = asked_for(conds)
+    wanted = [cond for cond in asked if not zero(cond)]
     marked = [cond for cond in wanted if role(cond)]
-    if not marked:
-        return [": no guarded conditioning reached this sampler. Connect SafreeConditioning to its positive input."]
+    if not asked or (wanted and not marked):
+        return [NO_GUARD]
+    found = _before(wanted, marked)
+    needed = concepts(conds)
+    others = [c for c in marked if role(c) != "unchecked" and intact(c["cross_attn"], c) and not holds(c, needed)]
+    if others:
+        found.append(
+            f" against {', '.join(sorted(needed))} for {len(others)} of {len(marked)} prompts, which were checked "
+            "against less than the others of this sampler. Connect the same subspaces to each SafreeConditioning."
+        )
+    turned = [cond for branch, part in conds.items() if is_negative(branch) for cond in part]
+    if negatives == "guarded" and (plain := sum(not holds(cond, needed) for cond in turned)):
+        found.append(
+            f" for {plain} of {len(turned)} negative prompts, and `negatives` is set to 'guarded'. Encode them with "
+            "SafreeConditioning and the same subspaces, or use ConditioningZeroOut."
+        )
+    return found
+
+
+def _before(wanted: list[dict], marked: list[dict]) -> list[str]:
+    """What other nodes did to the prompts that are to be drawn."""
     found = []
     if plain := len(wanted) - len(marked):
         found.append(
@@ -31,7 +75,8 @@ def before(conds: dict[str, list[dict]]) -> list[str]:
     if edited := sum(not intact(cond.get("cross_attn"), cond) for cond in marked):
         found.append(
             f" for what was mixed into {edited} of {len(marked)} guarded prompts, edited after SafreeConditioning "
-            "(averaged, multiplied or concatenated with unguarded conditioning). Edit the text instead, or guard both."
+            "(averaged, multiplied, concatenated with unguarded conditioning or a style model). Edit the text instead, "
+            "guard both, or put SafreeFilterConditioning behind it."
         )
     filtered = {read(cond).pair for cond in marked if role(cond) == "filtered"}
     if any(role(cond) == "original" and read(cond).share > 0 and read(cond).pair not in filtered for cond in marked):

@@ -36,6 +36,18 @@ def on_its_device(clip) -> Iterator[None]:
         yield
 
 
+def run_wrapper_first(model_options: dict, key: str, kind: str) -> None:
+    """Let the wrapper `key` run around all others of its kind; `model_options` are a run's own copy."""
+    wrappers = model_options.get("transformer_options", {}).get("wrappers", {})
+    if key in wrappers.get(kind, {}):
+        wrappers[kind] = {key: wrappers[kind].pop(key), **wrappers[kind]}
+
+
+def first_pre_cfg_function(model_options: dict, function) -> None:
+    """Let `function` see the predictions before those of other nodes; `model_options` are a run's own copy."""
+    model_options["sampler_pre_cfg_function"] = [function, *model_options.get("sampler_pre_cfg_function", [])]
+
+
 def run_wrapper_last(model_options: dict, key: str, kind: str) -> None:
     """Let the wrapper `key` run inside all others of its kind; `model_options` are a run's own copy."""
     group = model_options.get("transformer_options", {}).get("wrappers", {}).get(kind, {})

@@ -17,6 +17,7 @@ class EncoderKind:
     pooling: 'end', the state at the end token (causal encoders), or 'mean' over the user's words
     spell: UTF-8 of a token of the vocabulary, spaces included
     template: whether ComfyUI wraps the prompt in a chat template
+    start: whether the first state of CONDITIONING is that of a start token, the same in every prompt
     before: text put before a concept phrase, so that it gets the tokens that it has inside a prompt
     """
 
@@ -24,6 +25,7 @@ class EncoderKind:
     pooling: str
     spell: Callable[[str], bytes]
     template: bool = False
+    start: bool = False
     before: str = ""
 
     @property
@@ -32,11 +34,11 @@ class EncoderKind:
         return self.pooling == "end" or self.template
 
 
-CLIP = EncoderKind("!", "end", words.byte_level)  # id 0, the paper's choice
+CLIP = EncoderKind("!", "end", words.byte_level, start=True)  # id 0, the paper's choice
 T5 = EncoderKind("<pad>", "mean", words.sentencepiece)  # id 0 as well
 LLM = EncoderKind("!", "mean", words.byte_level, template=True, before=" ")
-BERT = EncoderKind("[MASK]", "mean", words.wordpiece)
-GEMMA = EncoderKind("!", "mean", words.sentencepiece, template=True)
+BERT = EncoderKind("[MASK]", "mean", words.wordpiece, start=True)
+GEMMA = EncoderKind("!", "mean", words.sentencepiece, template=True, start=True)
 
 ENCODERS = {
     "l": CLIP,

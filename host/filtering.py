@@ -70,7 +70,8 @@ def _steer(tokens: torch.Tensor, key: str, subspace: ConceptSubspace, strength: 
     """Steer `tokens` [T, D] in place; one finding for each token."""
     states = tokens.float().cpu()
     scores = resemblance(states, subspace[key]).amax(dim=-1)
-    scores[0] = -1  # the start token is the same in every prompt
+    if key in families.ENCODERS and families.ENCODERS[key].start:
+        scores[0] = -1
     findings = [Finding(key, f"token {position}") for position in range(len(states))]
     for finding, score in zip(findings, scores.tolist(), strict=True):
         note(finding, subspace, score, limit)

@@ -18,7 +18,7 @@ Concepts = dict[str, str]  # name of a subspace -> its fingerprint
 
 # Digests of guarded encodings and what they were checked against: ConditioningConcat keeps one mark of the two, so the
 # other part has to be known by its content. Plain data, bounded, and emptied by no cache and no garbage collection.
-_seen: collections.OrderedDict[str, Concepts] = collections.OrderedDict()
+_seen: collections.OrderedDict[str, frozenset[tuple[str, str]]] = collections.OrderedDict()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -140,7 +140,7 @@ def _joined(rows: list[bytes]) -> str:
 
 
 def _remember(key: str, concepts: Concepts) -> None:
-    _seen[key] = concepts
+    _seen[key] = _seen.get(key, frozenset()) | set(concepts.items())  # one text may be checked again, against others
     _seen.move_to_end(key)
     if len(_seen) > REMEMBERED:
         _seen.popitem(last=False)
@@ -162,5 +162,5 @@ def _rest(rows: list[bytes], start: int, concepts: Concepts) -> Concepts | None:
             if key in _seen and end not in reached:
                 _seen.move_to_end(key)
                 known = _seen[key]
-                reached[end] = {name: mark for name, mark in reached[at].items() if known.get(name) == mark}
+                reached[end] = {name: mark for name, mark in reached[at].items() if (name, mark) in known}
     return reached.get(len(rows))

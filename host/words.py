@@ -11,7 +11,6 @@ LONGEST_WORD = 32  # tokens; text without spaces is cut into words of this lengt
 UNSPACED = 0x2E80  # from here on scripts write no spaces (Chinese, Japanese) and emoji follow: a word a token
 PART = "\ufffd"  # how a token reads that holds only a part of a character
 BYTE = re.compile("<0x([0-9A-Fa-f]{2})>")  # a byte of a sentencepiece vocabulary
-SHORT = 3  # letters; a shorter text may stand inside many words by chance
 
 Place = tuple[int, int]  # (chunk, position) of a token
 
@@ -117,15 +116,16 @@ class Spelling:
     def find(self, other: Spelling, word: int) -> set[Place]:
         """Places here of word number `word` of `other`, the same prompt read by another encoder.
 
-        Where the two read the prompt differently (unknown characters, embeddings of one of them only), every
-        occurrence of the word's text counts: rather too much than too little.
+        Where the two read the prompt differently (unknown characters, embeddings of one of them only), every place
+        counts where the word's text stands as whole words: 'ass' is not in 'grass'.
         """
         start, end = other.ranges[word]
         if self.text == other.text:
             return set().union(*self.places[start:end])
-        wanted, found, at = other.text[start:end], set(), -1
-        while (at := self.text.find(wanted, at + 1)) >= 0:
-            if len(wanted) >= SHORT or (at, at + len(wanted)) in self.ranges:
+        wanted, found = other.text[start:end], set()
+        ends = {end for _, end in self.ranges}
+        for at, _ in self.ranges:
+            if at + len(wanted) in ends and self.text.startswith(wanted, at):
                 found.update(*self.places[at : at + len(wanted)])
         return found
 

@@ -17,6 +17,7 @@ const PANELS = {
   LoadConceptSubspace: ["safree_subspace", subspacePanel],
   SafreeConditioning: ["safree_report", tokenPanel],
   SafreeMultiTextConditioning: ["safree_report", tokenPanel],
+  SafreePictureConditioning: ["safree_report", tokenPanel],
   SafreeFilterConditioning: ["safree_report", tokenPanel],
   SelfValidatingSampler: ["safree_sampling", samplingPanel],
 };

@@ -7,7 +7,7 @@ import json
 from comfy_api.latest import io
 
 from .. import safree
-from ..host.sampling import ON_PROBLEMS, UNITS
+from ..host.switching import NEGATIVES, ON_PROBLEMS, UNITS
 
 CATEGORY = "SAFREE"
 ALIASES = ["nsfw", "safety", "safe", "unlearn", "concept erasure", "negative", "censor", "SAFREE"]
@@ -33,6 +33,15 @@ ON_PROBLEM = io.Combo.Input(
     optional=True,  # API-format workflows made before this input have no value for it
     tooltip="Where the guard cannot hold for all that is sampled: unguarded, edited or lost conditioning. error: stop. "
     "warn: go on, and say 'guard not active' in the log and the report.",
+)
+NEGATIVES_INPUT = io.Combo.Input(
+    "negatives",
+    options=list(NEGATIVES),
+    default="subtracting",
+    optional=True,
+    tooltip="subtracting: a negative prompt may say anything and keeps all its words, as long as each step draws away "
+    "from it; that is measured. guarded: it has to come from SafreeConditioning or be zero, and its flagged words are "
+    "taken out; for graphs of strangers, who can turn a subtraction round with the latents of several samplers.",
 )
 
 

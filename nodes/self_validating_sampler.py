@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..host import compat
 from ..host.sampling import Switch, sample, sampler_names, scheduler_names
-from .common import ALIASES, CATEGORY, FILTERED_STEPS, ON_PROBLEM, UNIT, as_json, naming
+from .common import ALIASES, CATEGORY, FILTERED_STEPS, NEGATIVES_INPUT, ON_PROBLEM, UNIT, as_json, naming
 
 
 class SelfValidatingSampler(io.ComfyNode):
@@ -32,7 +32,7 @@ class SelfValidatingSampler(io.ComfyNode):
                 io.Combo.Input("sampler_name", options=sampler_names(), tooltip="As in KSampler."),
                 io.Combo.Input("scheduler", options=scheduler_names(), tooltip="As in KSampler."),
                 io.Conditioning.Input("positive", tooltip="From SafreeConditioning."),
-                io.Conditioning.Input("negative", tooltip="Plain or guarded."),
+                io.Conditioning.Input("negative", tooltip="Plain or guarded, see negatives."),
                 io.Latent.Input("latent_image", tooltip="The latent image to denoise."),
                 io.Float.Input(
                     "denoise",
@@ -45,13 +45,14 @@ class SelfValidatingSampler(io.ComfyNode):
                 UNIT,
                 FILTERED_STEPS,
                 ON_PROBLEM,
+                NEGATIVES_INPUT,
             ],
             outputs=[io.Latent.Output(display_name="latent"), io.String.Output(display_name="report")],
         )
 
     @classmethod
-    def execute(cls, unit, filtered_steps, on_problem="error", **ksampler) -> io.NodeOutput:
+    def execute(cls, unit, filtered_steps, on_problem="error", negatives="subtracting", **ksampler) -> io.NodeOutput:
         with naming(cls):
-            switch = Switch(unit, None if filtered_steps < 0 else filtered_steps, on_problem)
+            switch = Switch(unit, None if filtered_steps < 0 else filtered_steps, on_problem, negatives=negatives)
             latent, report = sample(switch, **ksampler)
         return io.NodeOutput(latent, as_json(report), ui={"safree_sampling": [report]})

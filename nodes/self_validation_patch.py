@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..host import compat
 from ..host.sampling import Switch, self_validating
 from ..safree import SafreeError
-from .common import ALIASES, CATEGORY, FILTERED_STEPS, ON_PROBLEM, UNIT, naming
+from .common import ALIASES, CATEGORY, FILTERED_STEPS, NEGATIVES_INPUT, ON_PROBLEM, UNIT, naming
 
 
 class SelfValidationPatch(io.ComfyNode):
@@ -18,14 +18,15 @@ class SelfValidationPatch(io.ComfyNode):
             description="SelfValidatingSampler for every other sampler and guider: a model that switches guarded "
             "conditioning at the exact step (SamplerCustomAdvanced, BasicGuider, CFGGuider, DualCFGGuider, KSampler).",
             search_aliases=ALIASES,
-            inputs=[io.Model.Input("model", tooltip="Any model."), UNIT, FILTERED_STEPS, ON_PROBLEM],
+            inputs=[io.Model.Input("model", tooltip="Any model."), UNIT, FILTERED_STEPS, ON_PROBLEM, NEGATIVES_INPUT],
             outputs=[io.Model.Output(display_name="model")],
         )
 
     @classmethod
-    def execute(cls, model, unit, filtered_steps, on_problem="error") -> io.NodeOutput:
+    def execute(cls, model, unit, filtered_steps, on_problem="error", negatives="subtracting") -> io.NodeOutput:
         with naming(cls):
             if model is None:
                 raise SafreeError("no MODEL is connected. Load one with a checkpoint or diffusion model loader.")
             fixed = None if filtered_steps < 0 else filtered_steps
-            return io.NodeOutput(self_validating(model, Switch(unit, fixed, on_problem, cls.define_schema().node_id)))
+            switch = Switch(unit, fixed, on_problem, cls.define_schema().node_id, negatives)
+            return io.NodeOutput(self_validating(model, switch))

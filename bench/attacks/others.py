@@ -93,10 +93,8 @@ def more_subspaces(a: Attack):
 
 
 def like_unguarded(a: Attack):
-    sizes = {"width": 1024, "height": 1024, "crop_w": 0, "crop_h": 0, "target_width": 1024, "target_height": 1024}
-    like = a.draw.choice(
-        [a.plain(), a.graph.put("CLIPTextEncodeSDXL", clip=a.clip, text_g=WANTED, text_l=WANTED, **sizes)]
-    )
+    """`like` gives its sizes and guidance, and must not give its prompt."""
+    like = a.draw.choice([a.plain(), a.graph.put("FluxGuidance", conditioning=a.plain(), guidance=3.5)])
     a.positive = a.guard(WANTED, like=like)
 
 

@@ -12,6 +12,7 @@ import torch
 from tracing import SEED, Trace, encode, sample
 
 STEPS = 3
+CFG = 4.0  # both branches are evaluated
 REFUSED = "the sampler stops and says why; with `warn` report and log say `guard not active`"
 fault = pytest.mark.fault
 
@@ -28,6 +29,7 @@ def prompts(pack, clip, weapons):
         "flagged": guard("a cat and a pistol"),
         "halves": guard("a cat and a pistol", pistol, mode="paper"),
         "clear": guard("a cat"),
+        "clear of pistols": guard("a cat", pistol),
         "unchecked": guard("a pistol", strength=0.0),
         "plain": encode(clip, "a pistol beside a bee"),  # that no other test has marked as guarded
     }
@@ -43,10 +45,10 @@ def latent():
 def run(pack, model, empty, latent):
     """Run SelfValidatingSampler: (samples, report, trace)."""
 
-    def run(positive, on_problem="error", patched=None, negative=empty, fixed=None, steps=STEPS):
+    def run(positive, on_problem="error", patched=None, negative=empty, fixed=None, steps=STEPS, cfg=CFG):
         trace = Trace()
         switch = pack.host.sampling.Switch(fixed=fixed, on_problem=on_problem)
-        run = (SEED, steps, 1.0, "euler", "normal", positive, negative, latent, 1.0)
+        run = (SEED, steps, cfg, "euler", "normal", positive, negative, latent, 1.0)
         out, report = pack.host.sampling.sample(switch, trace.attach(patched or model), *run)
         return out["samples"], report, trace
 
@@ -119,6 +121,8 @@ def test_conditioning_that_is_not_all_guarded_is_refused_or_reported(
     assert not report["active"]
     assert trace.calls
     assert any("guard not active" in line and cause in line for line in caplog.messages)
+    with pytest.raises(pack.safree.SafreeError, match=f"^guard not active.*{cause}"):
+        run(positive, negative=negative, cfg=1.0)  # as distilled models are sampled
 
 
 @fault("unguarded conditioning at a sampler with SelfValidationPatch", "the sampler stops, the error names our node")
@@ -139,7 +143,7 @@ def test_guarded_prompts_may_be_combined_concatenated_copied_and_zeroed(comfy_no
         prompts["flagged"] + prompts["clear"],
         concat(comfy_nodes, prompts["flagged"], prompts["clear"]),
         concat(comfy_nodes, concat(comfy_nodes, prompts["clear"], prompts["flagged"]), prompts["clear"]),
-        concat(comfy_nodes, prompts["halves"], prompts["clear"]),
+        concat(comfy_nodes, prompts["halves"], prompts["clear of pistols"]),
         [[tensor.clone(), dict(options)] for tensor, options in prompts["flagged"]],
         copy.deepcopy(prompts["flagged"]),
         zeroed,
@@ -155,10 +159,10 @@ def test_a_reset_timestep_range_neither_averages_nor_drops_the_two_parts(
 ):
     (ranged,) = comfy_nodes.ConditioningSetTimestepRange().set_range(prompts["halves"], *bounds)
     trace, plain = Trace(), Trace()
-    sample(comfy_nodes, trace.attach(model), ranged, empty, latent, steps=12, cfg=1.0)
-    sample(comfy_nodes, plain.attach(model), prompts["halves"], empty, latent, steps=12, cfg=1.0)
-    inside = {sigma: roles for sigma, roles in trace.calls if roles}
-    assert {role for roles in inside.values() for role in roles} == {"filtered", "original"}
+    sample(comfy_nodes, trace.attach(model), ranged, empty, latent, steps=12, cfg=CFG)
+    sample(comfy_nodes, plain.attach(model), prompts["halves"], empty, latent, steps=12, cfg=CFG)
+    inside = {sigma: roles for sigma, roles in trace.calls if set(roles) != {"negative"}}
+    assert {role for roles in inside.values() for role in roles} == {"filtered", "original", "negative"}
     assert inside.items() <= dict(plain.calls).items()
     if bounds == (0.0, 1.0):
         assert trace.calls == plain.calls
@@ -262,7 +266,7 @@ def test_strength_zero_is_called_not_active(pack, clip, weapons, run, caplog):
 def test_an_unknown_choice_is_not_taken_for_another_one(pack, model, prompts, empty, latent, name, value):
     choices = {"unit": "share", "on_problem": "error", "sampler_name": "euler", "scheduler": "normal", name: value}
     conds = {"positive": prompts["plain"], "negative": empty, "latent_image": latent}
-    rest = {"seed": SEED, "steps": 1, "cfg": 1.0, "denoise": 1.0, "filtered_steps": -1}
+    rest = {"seed": SEED, "steps": 1, "cfg": CFG, "denoise": 1.0, "filtered_steps": -1}
     with pytest.raises(pack.safree.SafreeError, match=f"^SelfValidatingSampler: {name} .* is unknown. Choose one of "):
         pack.SelfValidatingSampler.execute(model=model, **conds, **rest, **choices)
 
@@ -302,5 +306,6 @@ def test_of_two_patches_the_last_one_decides(pack, comfy_nodes, model, prompts, 
     first = pack.host.sampling.self_validating(model, pack.host.sampling.Switch(fixed=1))
     trace = Trace()
     last = pack.host.sampling.self_validating(trace.attach(first), pack.host.sampling.Switch(fixed=2))
-    sample(comfy_nodes, last, prompts["flagged"], empty, latent, steps=STEPS, cfg=1.0)
-    assert [roles for _, roles in trace.calls] == [["filtered"]] * 2 + [["original"]]
+    sample(comfy_nodes, last, prompts["flagged"], empty, latent, steps=STEPS, cfg=CFG)
+    drawn = [[role for role in roles if role != "negative"] for _, roles in trace.calls]
+    assert drawn == [["filtered"]] * 2 + [["original"]]

@@ -69,3 +69,15 @@ def test_the_clip_of_a_larger_model_is_no_match_for_sd1_conditioning(pack, clip,
     subspace = pack.host.subspaces.build_subspace(other, "weapon", ("pistol",))
     with pytest.raises(pack.safree.SafreeError, match=r"built with 'l' .*this conditioning is 768 wide"):
         pack.host.filtering.filter_conditioning(encode(clip, "a pistol"), (subspace,), 1.0, 0.0)
+
+
+def test_the_first_token_of_an_encoder_without_a_start_token_is_a_word(pack):
+    """Such as T5, whose conditioning begins with the prompt's first word."""
+    t5 = tiny_families.FAMILIES["LTXV"].text.clip()
+    (encoder,) = pack.host.encoders.encoders(t5)
+    tiny_models.plant_words(encoder)
+    subspace = pack.host.subspaces.build_subspace(t5, "weapon", ("pistol",))
+    plain = encode(t5, "pistol on a red chair")
+    filtered, report = pack.host.filtering.filter_conditioning(plain, (subspace,), 1.0, 0.0)
+    assert report["tokens"][0]["flagged"]
+    assert not torch.equal(filtered[0][0][:, 0], plain[0][0][:, 0])

@@ -70,6 +70,14 @@ def test_it_knows_what_each_part_was_checked_against(comfy_nodes, marks, guarded
     assert against(marks, concat(comfy_nodes, guarded(WEAPONS), guarded(NUDITY))) == {}
 
 
+def test_what_was_checked_twice_is_known_for_both(comfy_nodes, pack, marks, guarded, entries):
+    again = entries()
+    for concepts in (WEAPONS, NUDITY):
+        pack.host.conditioning.mark(again, "clear", concepts)
+    assert against(marks, concat(comfy_nodes, guarded(WEAPONS), again)) == WEAPONS
+    assert against(marks, concat(comfy_nodes, guarded(NUDITY), again)) == NUDITY
+
+
 def test_two_subspaces_of_one_name_are_told_apart(pack, clip, weapons):
     other = pack.host.subspaces.build_subspace(clip, "weapons", ("pistol",))
     own, again, others = (pack.host.marks.fingerprints((s,))["weapons"] for s in (weapons, weapons, other))

@@ -20,7 +20,9 @@ def run(pack, model, empty, latent):
     def run(positive, sampler="euler", scheduler="normal", cfg=1.0, unit="share", fixed=None, **kwargs):
         trace = Trace()
         out, report = sampling.sample(
-            sampling.Switch(unit, fixed, kwargs.pop("on_problem", "error")),
+            sampling.Switch(
+                unit, fixed, kwargs.pop("on_problem", "error"), negatives=kwargs.pop("negatives", "subtracting")
+            ),
             kwargs.pop("model", None) or trace.attach(model),
             *(SEED, kwargs.pop("steps", STEPS), cfg, sampler, scheduler),
             positive,
@@ -102,9 +104,13 @@ def test_a_stock_sampler_sees_one_of_both_prompts_at_every_step(comfy_nodes, mod
     assert roles[-1] == ["original"]
 
 
-def test_both_branches_may_be_guarded(pack, run, swapped, cat, pistol):
+def test_both_branches_may_be_guarded_and_the_negative_one_keeps_its_words(pack, run, swapped, cat, pistol):
     negative = pack.host.conditioning.guarded(pistol, cat, share=0.8, steps=40.0)
     _, report, trace = run(swapped, negative=negative, cfg=4.0)
+    assert report["filtered_steps"] == [2]
+    counts = [sorted(roles) for _, roles in trace.calls]
+    assert counts == [["filtered", "original"]] * 2 + [["original"] * 2] * 3
+    _, report, trace = run(swapped, negative=negative, cfg=4.0, negatives="guarded")
     assert sorted(report["filtered_steps"]) == [2, 4]
     counts = [sorted(roles) for _, roles in trace.calls]
     assert counts == [["filtered"] * 2] * 2 + [["filtered", "original"]] * 2 + [["original"] * 2]

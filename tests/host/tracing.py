@@ -53,7 +53,7 @@ class Trace:
         return executor(guider, sigmas, *args, **kwargs)
 
     def _call(self, executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
-        roles = [self.roles[key] for key in transformer_options.get("uuids", ())]
+        roles = [self.roles.get(key, "another") for key in transformer_options.get("uuids", ())]
         self.calls.append((float(transformer_options["sigmas"][0]), roles))
         if self.on_call:
             self.on_call()

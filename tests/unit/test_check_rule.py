@@ -317,3 +317,13 @@ def test_strangers_use_nodes_of_packs_that_are_named_alone(both):
     assert "node pack 'ComfyUI-VideoHelperSuite'" in reasons(both, STRANGERS)
     for named in ({"packs": frozenset({"ComfyUI-VideoHelperSuite"})}, {"allowed": frozenset({"VHS_VideoCombine"})}):
         assert reasons(both, Policy.for_strangers(("weapons",), **named)) == ""
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["SDWebuiAPINode", "FL_Fal_Kontext", "ChatGLMImageGenerateNode", "SUPIR_Upscale"])
+def test_nodes_of_packs_that_draw_from_a_text_of_their_own_are_refused(both, policy, kind):
+    both["away"] = node(kind, prompt="a gun")
+    assert f"{kind} (node away)" in reasons(both, policy)
+    assert f"{kind} (node away)" in reasons(
+        both, Policy(packs=frozenset({"ComfyUI-LogicUtils"}), treated=((kind, "harmless"),))
+    )

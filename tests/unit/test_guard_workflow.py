@@ -93,6 +93,27 @@ def test_a_prompt_shared_by_positive_and_negative_is_copied_and_said(graph):
     assert report.unguarded == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "pictures"),
+    [
+        ("TextEncodeQwenImageEdit", {"image": ["9", 0], "vae": ["loader", 2]}),
+        ("TextEncodeQwenImageEditPlus", {"image1": ["9", 0], "image3": ["9", 0]}),
+        ("TextEncodeHunyuanVideo_ImageToVideo", {"clip_vision_output": ["9", 0], "image_interleave": 2}),
+    ],
+)
+def test_prompts_with_pictures_keep_their_pictures(graph, kind, pictures):
+    graph["9"] = node("LoadImage", image="x.png")
+    graph["prompt"] = node(kind, clip=["loader", 1], prompt="a gun", **pictures)
+    twin, report = guarded(graph)
+    assert report.unguarded == []
+    inputs = twin["prompt"]["inputs"]
+    assert twin["prompt"]["class_type"] == "SafreePictureConditioning"
+    assert (inputs["encoder"], inputs["text"]) == (kind, "a gun")
+    expected = {"image1" if name == "image" else name: value for name, value in pictures.items()}
+    assert {name: inputs[name] for name in expected} == expected
+    assert unguarded_samplers(graph, None, POLICY)
+
+
 def test_what_goes_into_both_sides_in_one_node_is_guarded_for_both_and_said(graph):
     graph["shared"] = node("ConditioningSetTimestepRange", conditioning=["prompt", 0], start=0.0, end=1.0)
     graph["sampler"]["inputs"] |= {"positive": ["shared", 0], "negative": ["shared", 0]}
@@ -185,7 +206,6 @@ def test_unsupported_text_encoders_are_named(graph):
 UNGUARDABLE = {
     "audio_ace_step_1_t2a_instrumentals": "tags and lyrics for music",
     "flux_redux_model_example": "tokens of a picture",
-    "image_qwen_image_edit_2509_relight": "together with pictures",
 }
 WORDLESS = {"3d_hunyuan3d-v2.1"}  # from a picture alone
 

@@ -1,0 +1,104 @@
+"""Prompts that are encoded together with pictures: the words are found in the text alone, and the host's own node
+encodes what is left of it with the same pictures."""
+
+from __future__ import annotations
+
+import re
+
+import nodes
+
+from ..safree import SafreeError
+from ..safree.subspace import ConceptSubspace
+from . import conditioning, marks
+from .guard import guard_prompt
+from .report import Settings
+
+# ComfyUI's text encode nodes that take pictures, and what each of them calls our inputs.
+NODES = {
+    "TextEncodeQwenImageEditPlus": {"vae": "vae", "image1": "image1", "image2": "image2", "image3": "image3"},
+    "TextEncodeQwenImageEdit": {"vae": "vae", "image1": "image"},
+    "TextEncodeHunyuanVideo_ImageToVideo": {
+        "clip_vision_output": "clip_vision_output",
+        "image_interleave": "image_interleave",
+    },
+}
+ROUNDS = 4  # what is left may lean into a concept once a word is gone
+
+
+def guard_with_pictures(
+    clip, text: str, node: str, pictures: dict, subspaces: tuple[ConceptSubspace, ...], settings: Settings
+):
+    """(CONDITIONING, report dict) of `text`, guarded, as ComfyUI's `node` encodes it together with `pictures`.
+
+    With strength 0, or nothing flagged, the tensors are those of that node. Flagged words are cut out of the text, not
+    masked, since pictures stand among its tokens. Raises SafreeError.
+    """
+    if settings.mode != "adaptive":
+        raise SafreeError(f"mode {settings.mode!r} cannot steer a prompt with pictures in it. Choose adaptive.")
+    _, report = guard_prompt(clip, text, subspaces, settings)  # also every check of its inputs
+    base = _encode(clip, text, node, pictures)
+    tuned = tuple(subspace.tuned(settings.mode, settings.threshold) for subspace in subspaces)
+    active = tuple(subspace for subspace in tuned if subspace.strength * settings.strength > 0)
+    if not active:
+        return conditioning.mark(base, "unchecked"), report
+    concepts = marks.fingerprints(active)
+    if not report["flagged"]:
+        return conditioning.mark(base, "clear", concepts), report
+    cleaned = _encode(clip, _cleaned(clip, text, report, subspaces, settings), node, pictures)
+    share, steps = report["t_prime"]["share"], report["t_prime"]["steps_of_50"]
+    weight = min(settings.strength * max(subspace.strength for subspace in active), 1.0)
+    filtered = conditioning.blend([(weight, cleaned), (1 - weight, base)])
+    return conditioning.guarded(filtered, base, share, steps, concepts), report
+
+
+def _cleaned(clip, text: str, report: dict, subspaces, settings: Settings) -> str:
+    """`text` without the flagged words, and without those that are flagged once they are gone."""
+    for _ in range(ROUNDS):
+        text = without(text, report["tokens"])
+        if not text:
+            return ""
+        _, report = guard_prompt(clip, text, subspaces, settings)
+        if not report["flagged"]:
+            return text
+    return ""  # nothing of it is left to trust
+
+
+def without(text: str, words: list[dict]) -> str:
+    """`text` without its flagged words; `words` are those of each encoder's reading, in order.
+
+    >>> words = [{"text": word, "encoder": "l", "flagged": word == "gun"} for word in ("a", "cat", "with", "a", "gun")]
+    >>> without("a cat  with a Gun", words)
+    'a cat with a'
+    """
+    spans: list[tuple[int, int]] = []
+    at: dict[str, int] = {}
+    for word in words:
+        pattern = re.compile(re.escape(word["text"]), re.IGNORECASE)
+        found = pattern.search(text, at.get(word["encoder"], 0))
+        if found:
+            at[word["encoder"]] = found.end()
+        if word["flagged"]:
+            places = [found] if found else list(pattern.finditer(text))
+            if not places:
+                raise SafreeError(f"the flagged word {word['text']!r} cannot be found in the prompt to cut it out.")
+            spans += [place.span() for place in places]
+    for start, end in sorted(set(spans), reverse=True):
+        text = text[:start] + text[end:]
+    return " ".join(text.split())
+
+
+def _encode(clip, text: str, node: str, pictures: dict) -> list:
+    """CONDITIONING of ComfyUI's node."""
+    kind = nodes.NODE_CLASS_MAPPINGS.get(node)
+    if kind is None or node not in NODES:
+        raise SafreeError(f"this ComfyUI has no {node}. Update it, or choose another encoder.")
+    unused = [name for name, value in pictures.items() if value is not None and name not in NODES[node]]
+    unused = [name for name in unused if name != "image_interleave"]
+    if unused:
+        raise SafreeError(f"{unused[0]} is connected, and {node} has no use for it. Disconnect it.")
+    inputs = {theirs: pictures[ours] for ours, theirs in NODES[node].items() if pictures.get(ours) is not None}
+    if node == "TextEncodeHunyuanVideo_ImageToVideo" and "clip_vision_output" not in inputs:
+        raise SafreeError(f"{node} needs clip_vision_output. Connect a CLIPVisionEncode.")
+    run = kind.execute if hasattr(kind, "execute") else getattr(kind(), kind.FUNCTION)
+    outputs = run(clip=clip, prompt=text, **inputs)
+    return getattr(outputs, "result", outputs)[0]
