@@ -11,6 +11,8 @@ ROUNDS = 5  # of masking; each is one call of the encoder, and one flagged word 
 SUSPECTS = 8  # units of a window that are masked one by one in a round
 SURE = 1.0  # how far a unit's own leaning must lie above the limit, to be flagged without a look at the text around it
 
+EVERYDAY = -0.5  # leaning below which a compound is an everyday one
+
 Lean = Callable[[list[tuple[int, frozenset[int]]]], list[list[float]]]
 
 
@@ -22,8 +24,9 @@ class Rule:
     limit: float
 
     def within(self, compounds: dict[int, float]) -> Rule:
-        """With units as they lean inside compounds: a word counts half as itself, half as 'chicken breast'."""
-        alone = [min(own, (own + compounds.get(n, own)) / 2) for n, own in enumerate(self.alone)]
+        """With units as they lean inside everyday compounds: a word counts half as itself, half as 'chicken breast'."""
+        everyday = {n: leaning for n, leaning in compounds.items() if leaning < EVERYDAY}
+        alone = [(own + everyday[n]) / 2 if n in everyday else own for n, own in enumerate(self.alone)]
         return dataclasses.replace(self, alone=alone)
 
     def sum(self, unit: int, window: float) -> float:
