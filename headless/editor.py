@@ -46,17 +46,17 @@ def to_api(document: dict, object_info: dict | None = None) -> dict:
     Raises WorkflowError where the editor itself would be needed; the text says for what.
     """
     try:
-        return _Conversion(document, object_info or {}).nodes()
+        return Conversion(document, object_info or {}).nodes()
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         if isinstance(error, WorkflowError):
             raise
         raise WorkflowError(f"this workflow of the editor is damaged ({type(error).__name__}: {error}).") from error
 
 
-class _Graph:
+class Graph:
     """One graph of the file: the whole, or one use of a subgraph; `path` stands before the ids of its nodes."""
 
-    def __init__(self, data: dict, path: str = "", outer: tuple[_Graph, dict] | None = None):
+    def __init__(self, data: dict, path: str = "", outer: tuple[Graph, dict] | None = None):
         self.path, self.outer = path, outer
         self.nodes = {node["id"]: node for node in data["nodes"]}
         links = data.get("links") or []
@@ -64,7 +64,7 @@ class _Graph:
             link[0]: link for link in map(_link, links.values() if isinstance(links, dict) else links) if link
         }
         self.interface = data
-        self.inner: dict = {}  # id of a subgraph node -> its _Graph
+        self.inner: dict = {}  # id of a subgraph node -> its Graph
 
     def name(self, node: dict) -> str:
         return f"{self.path}{node['id']}"
@@ -78,7 +78,7 @@ def _link(link) -> tuple | None:
     return tuple(link) if link else None
 
 
-class _Conversion:
+class Conversion:
     def __init__(self, document: dict, object_info: dict):
         self.info = object_info
         definitions = document.get("definitions") or {}
@@ -86,7 +86,7 @@ class _Conversion:
         for name, group in ((document.get("extra") or {}).get("groupNodes") or {}).items():
             for kind in (f"workflow>{name}", f"workflow/{name}"):
                 self.subgraphs[kind] = subgraph_of_group(group)
-        self.root = _Graph(document)
+        self.root = Graph(document)
 
     def nodes(self) -> dict:
         found = {}
@@ -100,7 +100,11 @@ class _Conversion:
                 del node["inputs"][name]
         return found
 
-    def _all(self, graph: _Graph, depth: int) -> Iterator[tuple[_Graph, dict]]:
+    def graphs(self) -> dict[str, Graph]:
+        """Every graph of the file that runs, by the path before the ids of its nodes."""
+        return {graph.path: graph for graph, _ in self._all(self.root, 0)} | {"": self.root}
+
+    def _all(self, graph: Graph, depth: int) -> Iterator[tuple[Graph, dict]]:
         """Every node that runs, with the graph that it stands in."""
         if depth > DEEPEST:
             raise WorkflowError("the subgraphs of this workflow contain each other.")
@@ -115,15 +119,15 @@ class _Conversion:
             else:
                 yield graph, node
 
-    def _inside(self, graph: _Graph, node: dict) -> _Graph:
+    def _inside(self, graph: Graph, node: dict) -> Graph:
         if node["id"] not in graph.inner:
             data = self.subgraphs[node["type"]]
-            graph.inner[node["id"]] = _Graph(data, f"{graph.name(node)}:", (graph, node))
+            graph.inner[node["id"]] = Graph(data, f"{graph.name(node)}:", (graph, node))
             if data.get("group"):
                 self._spread(graph.inner[node["id"]], node)
         return graph.inner[node["id"]]
 
-    def _spread(self, graph: _Graph, group: dict) -> None:
+    def _spread(self, graph: Graph, group: dict) -> None:
         """Give the widgets of a group node, and what is connected to them, to the nodes inside."""
         values = list(group.get("widgets_values") or [])
         entries = iter([slot for slot in group.get("inputs") or [] if "widget" in slot])
@@ -139,7 +143,7 @@ class _Conversion:
                     self._connect(graph, node, name, entry)
             node["widgets_values"] = own
 
-    def _connect(self, graph: _Graph, node: dict, name: str, entry: dict) -> None:
+    def _connect(self, graph: Graph, node: dict, name: str, entry: dict) -> None:
         """Let what is connected to a widget `entry` of a group node arrive at widget `name` of a node inside."""
         slot = next((one for one in node["inputs"] if one["name"] == name), None)
         if slot is None:
@@ -156,10 +160,10 @@ class _Conversion:
         virtual = NOTES | REROUTES | {"PrimitiveNode", "SetNode", "GetNode"}
         return kind in virtual or (kind.endswith("(rgthree)") and kind.startswith(SWITCHES))
 
-    def _node(self, graph: _Graph, node: dict) -> dict:
+    def _node(self, graph: Graph, node: dict) -> dict:
         inputs = dict(self.widgets(graph, node))
         for slot in node.get("inputs") or []:
-            source = self._source(graph, slot, 0) if slot.get("link") is not None else None
+            source = self.source(graph, slot, 0) if slot.get("link") is not None else None
             if source is None and slot.get("link") is not None and "widget" not in slot:
                 inputs.pop(slot["name"], None)
             elif source is not None:
@@ -167,7 +171,7 @@ class _Conversion:
         title = node.get("title") or node["type"]
         return {"inputs": inputs, "class_type": node["type"], "_meta": {"title": title}}
 
-    def widgets(self, graph: _Graph, node: dict) -> Iterator[tuple[str, object]]:
+    def widgets(self, graph: Graph, node: dict) -> Iterator[tuple[str, object]]:
         """(name, value) of each widget of a node."""
         values = node.get("widgets_values")
         if isinstance(values, dict):  # some packs write names
@@ -176,7 +180,7 @@ class _Conversion:
         values = list(values or [])
         yield from paired(self.widget_names(graph, node, values), values)
 
-    def widget_names(self, graph: _Graph, node: dict, values: list) -> list[str]:
+    def widget_names(self, graph: Graph, node: dict, values: list) -> list[str]:
         """The names of a node's widgets, in the order of their values."""
         if not values:
             return []
@@ -193,12 +197,12 @@ class _Conversion:
             "--object-info. Or export the workflow in the editor: Workflow > Export (API)."
         )
 
-    def _source(self, graph: _Graph, slot: dict, depth: int) -> tuple | None:
+    def source(self, graph: Graph, slot: dict, depth: int) -> tuple | None:
         """(id, slot) of what really arrives at an input, (value,) of a primitive node, None where nothing does."""
         link = graph.links.get(slot["link"])
         return self._origin(graph, link[1], link[2], link[5], depth) if link else None
 
-    def _origin(self, graph: _Graph, origin, slot: int, kind, depth: int) -> tuple | None:
+    def _origin(self, graph: Graph, origin, slot: int, kind, depth: int) -> tuple | None:
         if depth > LONGEST:
             raise WorkflowError("connections of this workflow run in a circle.")
         depth += 1
@@ -211,19 +215,19 @@ class _Conversion:
         if node.get("mode") == BYPASSED:
             return self._past(graph, node, slot, kind, depth)
         if node["type"] in REROUTES:
-            return self._source(graph, inputs[0], depth) if inputs and inputs[0].get("link") is not None else None
+            return self.source(graph, inputs[0], depth) if inputs and inputs[0].get("link") is not None else None
         if node["type"] == "PrimitiveNode":
             values = node.get("widgets_values") or []
             return (values[0],) if values else None
         if node["type"] == "GetNode":
             return self._from_set_node(graph, node, depth)
         if node["type"] == "SetNode":
-            return self._source(graph, inputs[0], depth) if inputs and inputs[0].get("link") is not None else None
+            return self.source(graph, inputs[0], depth) if inputs and inputs[0].get("link") is not None else None
         if node["type"] in self.subgraphs:
             return self._from_inside(self._inside(graph, node), slot, depth)
         return graph.name(node), slot
 
-    def _past(self, graph: _Graph, node: dict, slot: int, kind, depth: int) -> tuple | None:
+    def _past(self, graph: Graph, node: dict, slot: int, kind, depth: int) -> tuple | None:
         """What a bypassed node passes on: of the input at the same place, or else of the first of the same type."""
         inputs = node.get("inputs") or []
         outputs = node.get("outputs") or []
@@ -232,19 +236,19 @@ class _Conversion:
         match = next((n for n in places if n < len(inputs) and inputs[n].get("type") == kind), None)
         if match is None or inputs[match].get("link") is None:
             return None
-        return self._source(graph, inputs[match], depth)
+        return self.source(graph, inputs[match], depth)
 
-    def _from_set_node(self, graph: _Graph, node: dict, depth: int) -> tuple | None:
+    def _from_set_node(self, graph: Graph, node: dict, depth: int) -> tuple | None:
         name = (node.get("widgets_values") or [None])[0]
         while graph is not None:
             for other in graph.nodes.values():
                 if other["type"] == "SetNode" and (other.get("widgets_values") or [None])[0] == name:
                     slots = other.get("inputs") or []
-                    return self._source(graph, slots[0], depth) if slots and slots[0].get("link") is not None else None
+                    return self.source(graph, slots[0], depth) if slots and slots[0].get("link") is not None else None
             graph = graph.outer[0] if graph.outer else None
         return None
 
-    def _from_outside(self, graph: _Graph, slot: int, depth: int) -> tuple | None:
+    def _from_outside(self, graph: Graph, slot: int, depth: int) -> tuple | None:
         """What comes into a subgraph at its input `slot`."""
         outer, node = graph.outer
         name = graph.interface["inputs"][slot]["name"]
@@ -254,14 +258,14 @@ class _Conversion:
         else:
             entry = next((one for one in node.get("inputs") or [] if one["name"] == name), None)
         if entry is not None and entry.get("link") is not None:
-            return self._source(outer, entry, depth)
+            return self.source(outer, entry, depth)
         if entry is not None and "widget" in entry:
             values = node.get("widgets_values") or []
             at = _promoted(graph).index(slot)
             return (values[at],) if at < len(values) else None
         return None
 
-    def _from_inside(self, graph: _Graph, slot: int, depth: int) -> tuple | None:
+    def _from_inside(self, graph: Graph, slot: int, depth: int) -> tuple | None:
         """What comes out of a subgraph at its output `slot`."""
         for link in graph.links.values():
             if link[3] == SUBGRAPH_OUTPUT and link[4] == slot:
@@ -269,7 +273,7 @@ class _Conversion:
         return None
 
 
-def _promoted(graph: _Graph) -> list[int]:
+def _promoted(graph: Graph) -> list[int]:
     """The inputs of a subgraph that are widgets of nodes inside: its node has a value for each, in this order."""
     targets = {(link[2], link[3]): link[4] for link in graph.links.values() if link[1] == SUBGRAPH_INPUT}
     found = set()

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import editor
+from . import editor, placing
 from .workflow import Workflow, WorkflowError
 
 WRAPPERS = ("prompt", "output", "input", "workflow", "body", "payload", "data", "api_prompt", "api")
@@ -29,14 +29,21 @@ class Document:
 
     workflow: in API format, without keys such as _comment that hold no node
     whole, keys: the JSON around it and where in it the nodes are; None where the file was no JSON in API format
+    drawn: the workflow as the editor saved it, where the file was one of those
     """
 
     workflow: Workflow
     whole: dict | None
     keys: tuple[str, ...] = ()
+    drawn: dict | None = None
 
     def with_nodes(self, nodes: dict) -> dict:
-        """What to write for other nodes: in the same wrapping, with the same comments."""
+        """What to write for other nodes: in the same wrapping, with the same comments, or drawn in the same place.
+
+        Raises WorkflowError where the editor's file cannot hold them.
+        """
+        if self.drawn is not None:
+            return placing.edited(self.drawn, self.workflow.nodes, nodes)
         if self.whole is None:
             return nodes
         return _replaced(self.whole, self.keys, nodes)
@@ -79,7 +86,7 @@ def _from_json(whole, object_info: dict) -> Document:
     part, keys = whole, ()
     for _ in range(DEEPEST):
         if editor.is_editor_format(part):
-            return Document(Workflow(editor.to_api(part, object_info)), None)
+            return Document(Workflow(editor.to_api(part, object_info)), None, drawn=part)
         inside = [name for name in WRAPPERS if isinstance(part, dict) and isinstance(part.get(name), dict)]
         inside = [name for name in inside if "class_type" not in part[name]]
         if not inside or any(isinstance(one, dict) and "class_type" in one for one in part.values()):

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from .check import Rules, known_to, unguarded_samplers
 from .check_command import add_policy, object_info, policy_of
-from .files import read_document
+from .files import Document, read_document
 from .flow import Trace
 from .guards import GUARD
 from .knowledge import Knowledge, Source
@@ -170,6 +170,15 @@ def _clip_type(workflow: Workflow, node: str):
     return workflow.inputs(node).get("type") if "CLIPLoader" in workflow.kind(node) else None
 
 
+def as_it_was(document: Document, twin: Workflow, policy: Policy) -> dict:
+    """What to write: a file like the one that was read. In API format where the editor's own cannot hold the twin."""
+    try:
+        return document.with_nodes(twin.nodes)
+    except WorkflowError as error:
+        print(f"guard: written in API format, since {error}", file=sys.stderr)
+        return twin.nodes
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = command_line("guard", __doc__)
     parser.add_argument("workflow", type=Path, help="file of the workflow")
@@ -192,7 +201,7 @@ def main(argv: list[str] | None = None) -> int:
         if report.unguarded and not args.partial:
             print("guard: nothing written; see UNGUARDED, or pass --partial.", file=sys.stderr)
             return 1
-        write(document.with_nodes(twin.nodes), args.output, args.overwrite)
+        write(as_it_was(document, twin, policy), args.output, args.overwrite)
     except WorkflowError as error:
         print(f"guard: {error}", file=sys.stderr)
         return 2

@@ -17,7 +17,7 @@ def faults_of_guard(flow: Workflow, node: str, policy: Policy) -> tuple[str, ...
     """Why a SafreeConditioning or SafreeFilterConditioning does not count; empty if it does."""
     if flow.kind(node) == FILTER and not policy.filters:
         return (f"{flow.label(node)} is weaker than {GUARD}, and this policy does not accept it",)
-    faults = [*_subspaces(flow, node, policy), *_weak(flow, node, policy)]
+    faults = [*_no_texts(flow, node), *_subspaces(flow, node, policy), *_weak(flow, node, policy)]
     if flow.kind(node) in ENCODING and not policy.any_mode:
         inputs, label = flow.inputs(node), flow.label(node)
         if inputs.get("mode") != "adaptive":
@@ -25,6 +25,14 @@ def faults_of_guard(flow: Workflow, node: str, policy: Policy) -> tuple[str, ...
         if inputs.get("self_validation") not in ("auto", "whole schedule"):
             faults.append(f"{label} has self_validation {inputs.get('self_validation')!r}, which ends the filter early")
     return tuple(faults)
+
+
+def _no_texts(flow: Workflow, node: str) -> list[str]:
+    """Texts that are none: nobody can say what a server makes of them."""
+    inputs, label = flow.inputs(node), flow.label(node)
+    names = [name for name in inputs if name == "text" or name.startswith("text_")]
+    wrong = [name for name in names if not isinstance(inputs[name], str) and not flow.link(node, name)]
+    return [f"{label} has {inputs[name]!r} for {name}, which is no text" for name in wrong]
 
 
 def _weak(flow: Workflow, node: str, policy: Policy) -> list[str]:

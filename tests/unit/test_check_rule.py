@@ -133,6 +133,18 @@ def test_shares_between_0_and_1_are_no_arithmetic(graph):
     assert reasons(graph, OWN) == ""
 
 
+def test_masks_may_be_pictures(graph):
+    """A picture can be turned round as a mask, and go back into a sampler."""
+    graph["mask"] = node("ImageToMask", image=["decode", 0], channel="red")
+    graph["invert"] = node("InvertMask", mask=["mask", 0])
+    graph["gray"] = node("MaskToImage", mask=["invert", 0])
+    graph["encode"] = node("VAEEncode", pixels=["gray", 0], vae=["loader", 2])
+    assert reasons(graph, OWN) == ""
+    graph["again"] = copy.deepcopy(graph["sampler"])
+    graph["again"]["inputs"]["latent_image"] = ["encode", 0]
+    assert "InvertMask" in reasons(graph, OWN)
+
+
 def test_pictures_count_on_their_way_back_into_a_sampler_alone(graph):
     graph["invert"] = node("ImageInvert", image=["decode", 0])
     graph["save"]["inputs"]["images"] = ["invert", 0]

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from headless.check import Policy, unguarded_samplers
 from headless.editor import to_api
-from headless.workflow import WorkflowError
+from headless.guard import guard, main
+from headless.placing import edited
+from headless.workflow import Workflow, WorkflowError
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
@@ -166,3 +169,95 @@ def test_what_only_the_editor_knows_is_refused_with_the_reason():
 def test_a_damaged_file_is_refused(broken):
     with pytest.raises(WorkflowError):
         to_api(broken)
+
+
+def drawn(*, subgraph: bool) -> dict:
+    """A graph as the editor saves it, with a group and a title; its prompt stands in a subgraph, or not."""
+    place = {"pos": [500, 100], "size": [400, 200]}
+    loader = {**json.loads(json.dumps(LOADER)), "pos": [60, 100], "size": [300, 100], "title": "My model"}
+    clip = [("clip", "CLIP", 10)]
+    if subgraph:
+        positive = node(2, "sub", ["a cat"], [*clip, ("text", "STRING", None, True)], ("CONDITIONING",), **place)
+    else:
+        positive = node(2, "CLIPTextEncode", ["a cat"], clip, ("CONDITIONING",), title="My prompt", **place)
+    negative = node(
+        3, "CLIPTextEncode", ["nsfw"], [("clip", "CLIP", 11)], ("CONDITIONING",), pos=[500, 400], size=[400, 200]
+    )
+    sides = [("model", "MODEL", 14), ("positive", "CONDITIONING", 12), ("negative", "CONDITIONING", 13)]
+    values = [7, "randomize", 20, 8.0, "euler", "normal", 1.0]
+    sampler = node(4, "KSampler", values, sides, ("LATENT",), pos=[1000, 100], size=[300, 400])
+    links = [
+        *[(10, 1, 1, 2, 0, "CLIP"), (11, 1, 1, 3, 0, "CLIP"), (14, 1, 0, 4, 0, "MODEL")],
+        *[(12, 2, 0, 4, 1, "CONDITIONING"), (13, 3, 0, 4, 2, "CONDITIONING")],
+    ]
+    for number, origin, slot, *_ in links:
+        entry = next(one for one in (loader, positive, negative, sampler) if one["id"] == origin)
+        entry["outputs"][slot] = {**entry["outputs"][slot], "links": [*entry["outputs"][slot].get("links", []), number]}
+    inner = json.loads(json.dumps(SUBGRAPH))
+    inner["nodes"][0] |= {"pos": [500, 100], "size": [400, 200]}
+    more = {"groups": [{"title": "Prompts", "bounding": [480, 50, 450, 600]}], "definitions": {"subgraphs": [inner]}}
+    return document(loader, positive, negative, sampler, links=links, **more)
+
+
+@pytest.mark.parametrize("subgraph", [False, True], ids=["flat", "in a subgraph"])
+def test_the_twin_of_an_editors_file_keeps_its_layout(tmp_path, subgraph):
+    before = drawn(subgraph=subgraph)
+    source, target = tmp_path / "in.json", tmp_path / "out.json"
+    source.write_text(json.dumps(before))
+    assert main([str(source), str(target), "--concept-set", "nudity"]) == 0
+    after = json.loads(target.read_text())
+    old = {entry["id"]: entry for entry in before["nodes"]}
+    assert after["groups"] == before["groups"]
+    assert all(entry["pos"] == old[entry["id"]]["pos"] for entry in after["nodes"] if entry["id"] in old)
+    assert {entry.get("title") for entry in after["nodes"]} >= {entry.get("title") for entry in before["nodes"]}
+    api = to_api(after)
+    assert unguarded_samplers(api, None, Policy(concept_sets=("nudity",))) == []
+    (guard_id,) = [key for key, entry in api.items() if entry["class_type"] == "SafreeConditioning"]
+    assert guard_id == ("2:4" if subgraph else "2")
+    assert (inputs(api, guard_id)["text"], inputs(api, "3")["text"]) == ("a cat", "nsfw")
+    changed = after["definitions"]["subgraphs"][0]["nodes"] if subgraph else after["nodes"]
+    boxes = [(*entry["pos"], *entry["size"]) for entry in changed]
+    assert len(boxes) == len(changed)
+    for n, (x, y, w, h) in enumerate(boxes):
+        for x2, y2, w2, h2 in boxes[n + 1 :]:
+            assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y
+
+
+def test_every_link_of_a_twin_is_known_at_both_ends(tmp_path):
+    before = drawn(subgraph=False)
+    api = to_api(before)
+    twin, _ = guard(Workflow(api), Policy(concept_sets=("nudity", "violence")), {})
+    after = edited(before, api, twin.nodes)
+    nodes = {entry["id"]: entry for entry in after["nodes"]}
+    assert len(nodes) == len(after["nodes"]) == len(before["nodes"]) + 2
+    for number, origin, slot, target, target_slot, _ in after["links"]:
+        assert number in nodes[origin]["outputs"][slot]["links"]
+        assert nodes[target]["inputs"][target_slot]["link"] == number
+    ends = [link for entry in after["nodes"] for output in entry["outputs"] for link in output.get("links") or []]
+    assert sorted(ends) == sorted(link[0] for link in after["links"])
+    assert after["last_node_id"] == max(nodes)
+    assert before == drawn(subgraph=False)
+
+
+def test_what_cannot_be_drawn_is_written_in_api_format(tmp_path, capsys):
+    before = json.loads((ROOT / "tests" / "assets" / "group_node.json").read_text())
+    group = before["extra"]["groupNodes"]["guard"]
+    source, target = tmp_path / "in.json", tmp_path / "out.json"
+    group["nodes"] = [entry for entry in group["nodes"] if entry["type"] == "SafreeConditioning"]
+    group["nodes"][0] |= {"type": "CLIPTextEncode", "inputs": [group["nodes"][0]["inputs"][0]], "widgets_values": ["x"]}
+    group["nodes"][0]["outputs"] = group["nodes"][0]["outputs"][:1]
+    group |= {"links": [[None, 1, 0, 0, 1, "CLIP"]], "external": []}
+    use = next(entry for entry in before["nodes"] if entry["type"] == "workflow>guard")
+    link = next(slot["link"] for slot in use["inputs"] if slot["link"] is not None)
+    conditioning = use["outputs"][1]["links"][0]
+    text = {"name": "text", "type": "STRING", "widget": {"name": "text"}, "link": None}
+    use |= {"inputs": [{"name": "clip", "type": "CLIP", "link": link}, text], "widgets_values": ["a pistol"]}
+    use["outputs"] = [use["outputs"][1]]
+    for entry in before["links"]:
+        if entry[0] == conditioning:
+            entry[2] = 0
+    before["nodes"] = [entry for entry in before["nodes"] if entry["type"] not in ("SafetyReportPlot", "PreviewImage")]
+    source.write_text(json.dumps(before))
+    assert main([str(source), str(target), "--concept-set", "nudity"]) == 0
+    assert "written in API format" in capsys.readouterr().err
+    assert unguarded_samplers(json.loads(target.read_text()), None, Policy(concept_sets=("nudity",))) == []

@@ -327,3 +327,9 @@ def test_the_workflow_stays_as_it_is(graph):
     before = copy.deepcopy(graph)
     unguarded_samplers(graph)
     assert graph == before
+
+
+@pytest.mark.parametrize("text", [None, 7, {"a": 1}])
+def test_a_text_that_is_none_is_refused(graph, text):
+    graph["prompt"]["inputs"]["text"] = text
+    assert "which is no text" in reasons(graph)
