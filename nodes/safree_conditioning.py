@@ -47,9 +47,9 @@ class SafreeConditioning(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="0: automatic, at a stated false-alarm rate. adaptive: how near a word and the text around it "
-                    "are to the concept, 0.5 is half-way from everyday language (automatic: about 0.3 to 0.4); lower flags "
-                    "more. paper and reference: alpha, 0.01 in the paper.",
+                    tooltip="0: automatic, at a stated false-alarm rate. adaptive: how near a word and the text "
+                    "around it are to the concept, 0.5 is half-way from everyday language (automatic: about "
+                    "0.3 to 0.4); lower flags more. paper and reference: alpha, 0.01 in the paper.",
                 ),
                 io.Combo.Input(
                     "self_validation",
