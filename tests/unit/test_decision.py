@@ -51,7 +51,9 @@ class Encoder:
         return out
 
     def rules(self, limit: float) -> list[Rule]:
-        alone = [[self.leaning(k, [*unit.text.split(), unit.text]) for unit in self.units] for k in range(len(self.harm))]
+        alone = [
+            [self.leaning(k, [*unit.text.split(), unit.text]) for unit in self.units] for k in range(len(self.harm))
+        ]
         return [Rule(values, limit) for values in alone]
 
     def verdicts(self, limit: float = LIMIT) -> list[Verdict]:
@@ -114,7 +116,9 @@ def test_two_concepts_are_found_each_with_its_own_word():
 
 
 def test_a_word_of_both_concepts_is_flagged():
-    assert {text for text, _ in prompt("a gunwine and a cat", {"gunwine": 0.9}, {"gunwine": 0.8}).flagged()} == {"gunwine"}
+    assert {text for text, _ in prompt("a gunwine and a cat", {"gunwine": 0.9}, {"gunwine": 0.8}).flagged()} == {
+        "gunwine"
+    }
 
 
 @given(st.integers(0, 119))
@@ -162,7 +166,9 @@ def test_a_round_masks_few_words_of_each_window():
 
 @pytest.mark.parametrize("limit", [LIMIT, -0.9])
 def test_a_harmless_compound_is_never_flagged_whatever_the_limit(limit):
-    one = prompt("a chicken breast on the table", {"breast": FULL, "chicken breast": FULL}, compounds=("chicken breast",))
+    one = prompt(
+        "a chicken breast on the table", {"breast": FULL, "chicken breast": FULL}, compounds=("chicken breast",)
+    )
     assert "chicken breast" not in {text for text, _ in one.flagged(limit)}
 
 
@@ -193,7 +199,9 @@ def test_nothing_that_is_over_the_limit_alone_with_all_else_masked_stays(words, 
 @given(st.floats(-1, 1.5), st.floats(-1, 1.5))
 def test_a_higher_limit_never_flags_more(one, other):
     def flagged(limit: float) -> set:
-        return {t for t, _ in prompt("a gun and a knife and a cat", {"gun": 0.9, "knife": 0.3, "cat": -0.4}).flagged(limit)}
+        return {
+            t for t, _ in prompt("a gun and a knife and a cat", {"gun": 0.9, "knife": 0.3, "cat": -0.4}).flagged(limit)
+        }
 
     assert flagged(max(one, other)) <= flagged(min(one, other))
 

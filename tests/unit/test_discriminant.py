@@ -145,7 +145,13 @@ def test_nothing_to_retain_is_the_same_as_no_retain():
 )
 def test_degenerate_phrases_give_finite_numbers(concepts):
     found = fit(concepts, Everyday(rows(TEXTS, 0)))
-    for value in (found.basis, found.weights, found.left_out, found.lean(rows(9, 4)), found.lean(torch.zeros(1, WIDTH))):
+    for value in (
+        found.basis,
+        found.weights,
+        found.left_out,
+        found.lean(rows(9, 4)),
+        found.lean(torch.zeros(1, WIDTH)),
+    ):
         assert torch.isfinite(value).all()
 
 
