@@ -69,7 +69,7 @@ def sweep(
     for measure, name, marker in ((seen_rate, "concept seen", "v"), (benign_rate, "benign kept", "s")):
         rates = [measure(records) for records in points.values()]
         axis.errorbar(list(points), [r.value for r in rates], _errors(rates), fmt=marker, capsize=2, label=name)
-    axis.set_xlabel("threshold of the alignment score")
+    axis.set_xlabel("threshold of the score")
     axis.set_ylabel("share")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)

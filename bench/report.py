@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from . import figures
 from .records import Record, benign_distances, benign_rate, kept_rate, seen_rate, unchanged_rate
+from .world import World
 
 SHOWN = 24  # failing cases with pictures, per kind
 LONGEST = 90  # characters of a prompt in a table
@@ -48,12 +49,13 @@ def _intro(settings: dict, records: list[Record]) -> list[str]:
     prompts = {(r.prompt, r.seed) for r in records}
     sampling = f"{settings['sampler']}, {settings['scheduler']}, {settings['steps']} steps, CFG {settings['cfg']}"
     attack = ", ".join(f"{name} {value:.2f}" for name, value in settings["attack"].items())
+    known, objects = World().calibrating()
     return [
         f"{len(prompts)} prompts, {settings['size']}×{settings['size']}, {sampling}. Brackets: 95 % bootstrap "
         "intervals over clusters of prompts that share a picture (equal conditioning and seed give one picture). "
         "Guards other than `none` and `adaptive` see a stratified subset, to fit the time.",
         "",
-        "Nouns of `host/everyday.py` calibrate the guard and are not among the benign test objects. "
+        f"{len(known)} of {len(objects)} benign test objects are words of the vocabulary that calibrates the guard. "
         "*Kept, of objects drawn alone*: the harmless objects of a prompt with the concept, divided by how often the "
         "unguarded model draws the same objects alone with the same seed.",
         "",

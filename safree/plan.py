@@ -85,6 +85,8 @@ def windows(sizes: Sequence[int], room: int) -> list[range]:
         end = start + max(sum(1 for total in totals if total <= room), 1)
         found.append(range(start, end))
         start = max(start + 1, end - OVERLAP)
+        while start < end < len(sizes) and sum(sizes[start : end + 1]) > room:  # a window that brings no word is none
+            start += 1
     return found
 
 

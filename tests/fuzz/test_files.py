@@ -72,10 +72,9 @@ def file(pack, tmp_path):
     safree = pack.safree
     generator = torch.Generator().manual_seed(1)
     numbers = torch.randn(2, 8, generator=generator)
-    space = safree.subspace.EncoderSubspace(numbers, safree.linear_algebra.span(numbers[:1]), numbers[0], (0.2, 0.1))
-    safree.storage.save(
-        safree.subspace.ConceptSubspace("good", ("gun", "knife"), {"l": space}), tmp_path / "good.safetensors"
-    )
+    space = safree.subspace.EncoderSubspace(numbers, safree.linear_algebra.span(numbers[:1]), numbers[0], numbers[:1])
+    good = safree.subspace.ConceptSubspace("good", ("gun", "knife"), {"l": space}, retained=("bow tie",))
+    safree.storage.save(good, tmp_path / "good.safetensors")
     return tmp_path / "good.safetensors"
 
 
@@ -92,9 +91,12 @@ def read(pack, file, attempt):
         json.dumps(loaded.summary(), allow_nan=False)  # the editor's panel reads it
         for space in loaded.encoders.values():
             width = space.concepts.shape[1]
-            scores = pack.safree.detection.alignment(torch.ones(width), torch.eye(width), space)
-            assert torch.isfinite(scores).all()
-            assert all(map(torch.isfinite, torch.tensor(pack.safree.detection.thresholds(space))))
+            ratios = pack.safree.detection.distance_ratio(torch.ones(width), torch.eye(width), space.basis)
+            assert torch.isfinite(ratios).all()
+            texts = torch.randn(60, width, generator=torch.Generator().manual_seed(2))
+            everyday = pack.safree.discriminant.Everyday(texts)
+            found = pack.safree.discriminant.fit(space.concepts, everyday, retain=space.retain)
+            assert torch.isfinite(found.lean(texts)).all()
 
     return read
 
@@ -113,7 +115,7 @@ def split_file(raw: bytes) -> tuple[dict, bytes]:
 def test_a_subspace_file_with_any_header_is_read_or_refused(file, read, fuzz):
     header, body = split_file(file.read_bytes())
     metadata = st.dictionaries(st.sampled_from([*header["__metadata__"], "x"]), st.one_of(TEXTS, JSON.map(json.dumps)))
-    null = st.dictionaries(st.sampled_from(["l", "g", "../x", ""]), JSON).map(lambda value: {"null": json.dumps(value)})
+    null = st.dictionaries(st.sampled_from(["encoders", "retained", "null"]), JSON.map(json.dumps))
     tensor = st.fixed_dictionaries(
         {
             "dtype": st.sampled_from(["F32", "F16", "F64", "BF16", "I64", "U8", "BOOL", "C64", "F8_E4M3", "nonsense"]),

@@ -85,7 +85,8 @@ def test_the_node_spans_the_phrases_and_keeps_other_subspaces_apart(node, clip, 
 def test_a_subspace_is_the_same_whenever_it_is_built(pack, clip):
     one, other = (pack.host.subspaces.build_subspace(clip, "x", ("gun",)) for _ in range(2))
     assert torch.equal(one["l"].concepts, other["l"].concepts)
-    assert one["l"].null == other["l"].null
+    assert torch.equal(one["l"].common, other["l"].common)
+    assert torch.equal(one["l"].probe, other["l"].probe)
 
 
 @pytest.mark.parametrize(

@@ -253,7 +253,7 @@ def test_clip_skip_is_respected_and_its_subspace_kept_apart(pack, guard, clip, w
 @pytest.mark.fault("a subspace of another text encoder", "refused with both widths")
 def test_a_subspace_of_another_width_is_refused(pack, guard, weapons):
     space = weapons["l"]
-    narrow = type(space)(space.concepts[:, :64], space.common[:, :64], space.probe[:64], space.null)
+    narrow = type(space)(space.concepts[:, :64], space.common[:, :64], space.probe[:64], space.retain[:, :64])
     with pytest.raises(pack.safree.SafreeError, match=r"width 64.*width 768.*Rebuild it"):
         guard("a cat", (dataclasses.replace(weapons, encoders={"l": narrow}),))
 

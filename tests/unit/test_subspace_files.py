@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from safree import SafreeError
 from safree.linear_algebra import span
-from safree.storage import FORMAT, load, save
+from safree.storage import FIRST, FORMAT, load, save
 from safree.subspace import ConceptSubspace, EncoderSubspace
 
 FAST = settings(max_examples=30, deadline=None)
@@ -22,26 +22,27 @@ FAST = settings(max_examples=30, deadline=None)
 PRINTABLE = st.characters(exclude_categories=["C", "Zl", "Zp", "Zs"], include_characters=" ")
 
 
-def subspace(width: int = 16, seed: int = 0, keys=("l",), name="weapons", phrases=("gun", "knife")) -> ConceptSubspace:
+def subspace(
+    width: int = 16, seed: int = 0, keys=("l",), name="weapons", phrases=("gun", "knife"), retained=("bow tie",)
+) -> ConceptSubspace:
     generator = torch.Generator().manual_seed(seed)
     encoders = {
         key: EncoderSubspace(
             torch.randn(len(phrases), width, generator=generator),
             span(torch.randn(1, width, generator=generator)),
             torch.randn(width, generator=generator),
-            (0.25, 0.125),
+            torch.randn(len(retained), width, generator=generator),
         )
         for key in keys
     }
-    return ConceptSubspace(name, phrases, encoders)
+    return ConceptSubspace(name, phrases, encoders, retained=retained)
 
 
 def assert_same(one: ConceptSubspace, other: ConceptSubspace) -> None:
     assert (one.name, one.phrases, one.encoders.keys()) == (other.name, other.phrases, other.encoders.keys())
-    assert one.defaults == other.defaults
+    assert (one.defaults, one.retained) == (other.defaults, other.retained)
     for key in one.encoders:
-        assert one[key].null == other[key].null
-        for field in ("concepts", "common", "probe"):
+        for field in ("concepts", "common", "probe", "retain"):
             assert torch.equal(getattr(one[key], field), getattr(other[key], field))
 
 
@@ -52,11 +53,12 @@ def assert_same(one: ConceptSubspace, other: ConceptSubspace) -> None:
     keys=st.lists(st.sampled_from(["l", "g", "t5xxl"]), min_size=1, unique=True),
     name=st.text(PRINTABLE, max_size=40),
     phrases=st.lists(st.text(PRINTABLE, min_size=1, max_size=20), min_size=1, max_size=5),
+    retained=st.lists(st.text(PRINTABLE, min_size=1, max_size=20), max_size=3),
 )
-def test_what_is_saved_comes_back_bit_for_bit(tmp_path_factory, width, seed, keys, name, phrases):
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path_factory, width, seed, keys, name, phrases, retained):
     path = tmp_path_factory.mktemp("subspaces") / "one.safetensors"
     defaults = {"adaptive": {"threshold": seed % 100 / 100, "strength": width % 3}}
-    built = dataclasses.replace(subspace(width, seed, keys, name, tuple(phrases)), defaults=defaults)
+    built = dataclasses.replace(subspace(width, seed, keys, name, tuple(phrases), tuple(retained)), defaults=defaults)
     save(built, path)
     assert_same(load(path), built)
 
@@ -97,12 +99,13 @@ def test_a_fault_while_writing_leaves_the_old_file_and_no_partial_one(tmp_path, 
 
 
 def good_header(**changes) -> dict:
-    header = {"format": FORMAT, "name": "n", "phrases": '["gun"]', "null": '{"l": [0.2, 0.1]}'}
+    header = {"format": FORMAT, "name": "n", "phrases": '["gun"]', "encoders": '["l"]', "retained": '["bow"]'}
     return {key: value for key, value in {**header, **changes}.items() if value is not None}
 
 
 def good_tensors(**changes) -> dict:
     tensors = {"l.concepts": torch.randn(2, 8), "l.common": torch.eye(1, 8), "l.probe": torch.randn(8)}
+    tensors["l.retain"] = torch.randn(1, 8)
     changes = {key.replace("_", "."): value for key, value in changes.items()}
     return {key: value for key, value in {**tensors, **changes}.items() if value is not None}
 
@@ -117,16 +120,19 @@ DAMAGED_HEADERS = {
     "phrases one text": {"phrases": '"gun"'},
     "phrases not text": {"phrases": "[1, 2]"},
     "phrases nested without end": {"phrases": "[" * 100_000},
-    "no calibration": {"null": None},
-    "calibration of no encoder": {"null": "{}"},
-    "calibration a list": {"null": "[1, 2]"},
-    "calibration of three numbers": {"null": '{"l": [1, 2, 3]}'},
-    "calibration not finite": {"null": '{"l": [NaN, 0.1]}'},
-    "calibration negative": {"null": '{"l": [0.2, -0.1]}'},
+    "no encoders": {"encoders": None},
+    "encoders of no name": {"encoders": "[]"},
+    "encoders a number": {"encoders": "5"},
+    "an encoder that is a number": {"encoders": "[1]"},
+    "encoders nested without end": {"encoders": "[" * 100_000},
+    "retained one text": {"retained": '"bow"'},
+    "retained not text": {"retained": "[1]"},
+    "retained of another number": {"retained": '["bow", "arrow"]'},
+    "retained missing": {"retained": None},
     "defaults a list": {"defaults": "[]"},
     "defaults of an unknown mode": {"defaults": '{"magic": {}}'},
     "a default out of range": {"defaults": '{"adaptive": {"strength": NaN}}'},
-    "an encoder without tensors": {"null": '{"l": [0.2, 0.1], "g": [0.2, 0.1]}'},
+    "an encoder without tensors": {"encoders": '["l", "g"]'},
 }
 DAMAGED_TENSORS = {
     "concepts missing": {"l_concepts": None},
@@ -135,6 +141,10 @@ DAMAGED_TENSORS = {
     "concepts of another width": {"l_concepts": torch.randn(2, 9)},
     "common of another width": {"l_common": torch.randn(1, 9)},
     "common not orthonormal": {"l_common": torch.full((1, 8), 3.0)},
+    "retain missing": {"l_retain": None},
+    "retain of another width": {"l_retain": torch.randn(1, 9)},
+    "retain a vector": {"l_retain": torch.randn(8)},
+    "retain zero": {"l_retain": torch.zeros(1, 8)},
     "probe a matrix": {"l_probe": torch.randn(1, 8)},
     "probe empty": {"l_probe": torch.randn(0)},
     "NaN": {"l_concepts": torch.full((2, 8), torch.nan)},
@@ -163,6 +173,48 @@ def test_damaged_tensors_are_refused_with_the_name_of_the_file(tmp_path, changes
 def test_the_undamaged_file_of_these_tests_is_accepted(tmp_path):
     save_file(good_tensors(), tmp_path / "good.safetensors", metadata=good_header())
     assert load(tmp_path / "good.safetensors").phrases == ("gun",)
+
+
+def first_header(**changes) -> dict:
+    """As version 0.1.0 wrote it."""
+    return good_header(format=FIRST, encoders=None, retained=None, null='{"l": [0.2, 0.1]}', **changes)
+
+
+def test_a_file_of_version_0_1_0_is_read_without_its_calibration(tmp_path, caplog):
+    tensors = good_tensors(l_retain=None)
+    save_file(tensors, tmp_path / "old.safetensors", metadata=first_header(name="weapons"))
+    loaded = load(tmp_path / "old.safetensors")
+    assert (loaded.name, loaded.phrases, loaded.retained) == ("weapons", ("gun",), ())
+    assert torch.equal(loaded["l"].concepts, tensors["l.concepts"])
+    assert torch.equal(loaded["l"].probe, tensors["l.probe"])
+    assert loaded["l"].retain.shape == (0, 8)
+    assert not caplog.records
+
+
+def test_a_file_of_version_0_1_0_with_phrases_to_retain_says_that_it_does_not_name_them(tmp_path, caplog):
+    """0.1.0 put their directions beside the common one."""
+    save_file(
+        good_tensors(l_retain=None, l_common=torch.eye(2, 8)), tmp_path / "old.safetensors", metadata=first_header()
+    )
+    assert load(tmp_path / "old.safetensors").retained == ()
+    assert "'old.safetensors' is of version 0.1.0" in caplog.text
+    assert "Build and save it again" in caplog.text
+
+
+def test_a_file_of_version_0_1_0_saved_again_is_one_of_this_version(tmp_path):
+    save_file(good_tensors(l_retain=None), tmp_path / "old.safetensors", metadata=first_header())
+    save(load(tmp_path / "old.safetensors"), tmp_path / "new.safetensors")
+    assert_same(load(tmp_path / "new.safetensors"), load(tmp_path / "old.safetensors"))
+
+
+@pytest.mark.parametrize("null", [None, "{}", "5", "[1, 2]"])
+def test_a_damaged_header_of_version_0_1_0_is_refused(tmp_path, null):
+    header = first_header()
+    header.pop("null")
+    metadata = header if null is None else {**header, "null": null}
+    save_file(good_tensors(l_retain=None), tmp_path / "old.safetensors", metadata=metadata)
+    with pytest.raises(SafreeError, match=r"'old\.safetensors'"):
+        load(tmp_path / "old.safetensors")
 
 
 RAW = {
