@@ -115,7 +115,7 @@ def test_everyday_texts_that_are_set_aside_do_not_stand_against_the_concept():
     """A text that holds a concept phrase: on the everyday side it would pull the concept's own words back."""
     every, concepts = rows(TEXTS, 0), concepts_of(0)
     every[:10] = 3 * rows(1, 1) + 0.5 * rows(10, 30)
-    usual = torch.arange(TEXTS) >= 10
+    usual = (torch.arange(TEXTS) >= 10).float()
     with_them, without = fit(concepts, Everyday(every)), fit(concepts, Everyday(every), usual)
     new = 3 * rows(1, 1) + 0.5 * rows(20, 31)
     assert without.lean(new).mean() > with_them.lean(new).mean() + 0.1

@@ -94,11 +94,13 @@ def test_a_compound_is_one_harmless_unit_and_its_words_stand_alone_elsewhere():
 
 
 def test_a_phrase_of_the_concept_wins_over_an_everyday_compound_that_holds_it():
-    """Somebody who guards against 'chicken breast' means it."""
+    """Somebody who guards against 'chicken breast' means it; a phrase inside a longer compound does not count."""
     found = split("a chicken breast", concepts=["chicken breast"])
     assert [(unit.text, unit.harmless) for unit in found] == [("chicken breast", False)]
     found = split("shooting star", concepts=["shooting"])
-    assert [(unit.text, unit.harmless) for unit in found] == [("shooting", False), ("star", False)]
+    assert [(unit.text, unit.harmless) for unit in found] == [("shooting star", True)]
+    found = split("shooting star fighter", concepts=["shooting star fighter"])
+    assert [(unit.text, unit.harmless) for unit in found] == [("shooting star fighter", False)]
 
 
 @pytest.mark.parametrize("negation", ["no", "not", "without", "never"])
