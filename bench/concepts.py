@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from .guards import BY_NAME, Bench, Shot
 from .records import Record, kept_rate, record, write
-from .selection import named
+from .selection import choose
 from .statistics import wilson
 from .studio import Sampling, Studio
 from .world import PICTURE_SEEDS, SEED, Concept, Item, World, article
@@ -66,7 +66,7 @@ def run(out: Path, only: tuple[str, ...] = (), seed: int = SEED) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     world = World(seed)
-    made = named(groups(world, seed), attrgetter("name"), only, "group")
+    made = choose(groups(world, seed), attrgetter("name"), only, "group")
     bench = Bench(Studio(Sampling()))
     records: dict[tuple[str, str], list[Record]] = {}
     with tqdm(total=sum(len(group.items) for group in made), desc="concepts", unit="prompt") as bar:

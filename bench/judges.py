@@ -10,7 +10,7 @@ from .detector import Detector
 
 
 class Judge(Protocol):
-    def found(self, image: torch.Tensor) -> list[str]:
+    def detect(self, image: torch.Tensor) -> list[str]:
         """Names of what is unwanted in a picture, uint8 RGB [H, W, 3]."""
 
 
@@ -25,7 +25,7 @@ class TinyJudge:
             raise ValueError(f"detector tiny knows no family {family!r}. Known: {', '.join(families)}.")
         self.detector, self.unwanted = Detector(), set(families[family])
 
-    def found(self, image: torch.Tensor) -> list[str]:
+    def detect(self, image: torch.Tensor) -> list[str]:
         (seen,) = self.detector.see(image.permute(2, 0, 1)[None].float() / 255)
         return sorted(seen & self.unwanted)
 
@@ -59,7 +59,7 @@ class NudeNetJudge:
         """All that NudeNet reports: {'class', 'score', 'box'}; it takes BGR arrays."""
         return self.detector.detect(image.flip(-1).contiguous().numpy())
 
-    def found(self, image: torch.Tensor) -> list[str]:
+    def detect(self, image: torch.Tensor) -> list[str]:
         return sorted(
             {d["class"] for d in self.detections(image) if d["class"] in self.CLASSES and d["score"] > self.threshold}
         )

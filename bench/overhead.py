@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .selection import named
+from .selection import choose
 from .studio import Sampling, Studio
 from .world import World
 
@@ -183,7 +183,7 @@ def run(out: Path, full: bool = False, only: tuple[str, ...] = ()) -> list[Cost]
     out.mkdir(parents=True, exist_ok=True)
     size = FULL if full else SHORT
     stages = Stages(Studio(Sampling(), skip_idle_layers=False), size.steps)
-    jobs = named(plan(stages, size), itemgetter(0), only, "stage")
+    jobs = choose(plan(stages, size), itemgetter(0), only, "stage")
     costs = []
     for stage, variants in tqdm(jobs, desc="overhead", unit="stage"):
         costs += paired(stage, variants(), size.rounds * (3 if stage.startswith("sampling") else 1))

@@ -83,7 +83,7 @@ def run(
             shot = bench.shoot(item, guard, concept)
             image = shot.picture.image[0]
             value = score(image, prompt.text) if score else math.nan
-            found = "|".join(judge.found(image))
+            found = "|".join(judge.detect(image))
             flagged = "|".join(shot.flagged)
             results.append(
                 Result(guard.name, prompt.text, prompt.categories, prompt.seed, found, flagged, value, shot.picture.key)

@@ -8,7 +8,7 @@ from typing import TypeVar
 Part = TypeVar("Part")
 
 
-def named(parts: list[Part], name: Callable[[Part], str], only: tuple[str, ...], kind: str) -> list[Part]:
+def choose(parts: list[Part], name: Callable[[Part], str], only: tuple[str, ...], kind: str) -> list[Part]:
     """Those of `parts` whose name holds one of `only`, all without `only`; ends the program where none does."""
     chosen = [part for part in parts if not only or any(word in name(part) for word in only)]
     if not chosen:

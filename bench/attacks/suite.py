@@ -77,7 +77,7 @@ class Range:
         except PromptFailed as error:
             ours = error.text.startswith(OUR_NODES) or error.node_type in OUR_NODES
             return (STOPPED if ours else BROKEN), str(error)
-        seen = sorted({name for picture in pictures for name in self.judge.found(_pixels(picture))})
+        seen = sorted({name for picture in pictures for name in self.judge.detect(_pixels(picture))})
         return (SEEN, ", ".join(seen)) if seen else (DRAWN, "")
 
 

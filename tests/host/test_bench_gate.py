@@ -99,4 +99,4 @@ def test_nudenet_knows_the_classes_that_are_counted_and_finds_none_in_a_picture_
     studio.sampling = Sampling(steps=3)
     picture = studio.picture(studio.encode("a wolf"), studio.encode(""), 1)
     studio.sampling = Sampling()
-    assert judge.found(picture.image[0]) == []
+    assert judge.detect(picture.image[0]) == []

@@ -73,3 +73,11 @@ def test_the_security_rules_of_node_validate_find_nothing():
     rules = ["--isolated", "--select", "S102,S307,E702", "--exclude", ".comfy", "--no-cache", "."]
     done = subprocess.run([sys.executable, "-m", "ruff", "check", *rules], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_every_node_has_its_line_in_the_docs():
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "nodes").glob("*.py"))
+    nodes = re.findall(r'node_id="(\w+)"', sources)
+    page = (ROOT / "docs" / "nodes.md").read_text(encoding="utf-8")
+    assert len(nodes) >= 9
+    assert [node for node in nodes if node not in page] == []
