@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 # What ComfyUI loads: each layer imports the standard library, these packages and, relatively, the layers below it.
 LAYERS = {
     "safree": ({"torch", "safetensors"}, set()),
-    "host": ({"torch", "safetensors", "numpy", "PIL", "comfy", "comfy_api", "comfy_extras", "folder_paths", "nodes"}, {"safree"}),
+    "host": (
+        {"torch", "safetensors", "numpy", "PIL", "comfy", "comfy_api", "comfy_extras", "folder_paths", "nodes"},
+        {"safree"},
+    ),
     "nodes": ({"torch", "comfy_api"}, {"host", "safree"}),
 }
 # What ComfyUI does not load: the standard library, these packages and, by name, these folders.
