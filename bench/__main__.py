@@ -11,7 +11,7 @@ OUT = Path(__file__).resolve().parent.parent / "output" / "bench"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bench", description="Measure the guard in the real ComfyUI, on the CPU.")
+    parser = argparse.ArgumentParser(prog="bench", description="Measure the guard in the real ComfyUI.")
     commands = parser.add_subparsers(dest="command", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--out", type=Path, default=OUT, help="folder for results (default: output/bench)")
@@ -30,6 +30,16 @@ def _parser() -> argparse.ArgumentParser:
     overhead = commands.add_parser("overhead", parents=[common], help="cost of each stage, in paired runs")
     overhead.add_argument("--full", action="store_true", help="longer prompts, larger batches and pictures (an hour)")
     overhead.add_argument("--only", nargs="*", default=(), metavar="NAME", help="stages with this in their name")
+
+    encoders = commands.add_parser("encoders", parents=[common], help="cost of guarding, on encoders of full size")
+    encoders.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    encoders.add_argument("--models", default="sd15,sdxl,flux,qwen", help="comma-separated (default: all)")
+    encoders.add_argument("--dtype", choices=["float16", "bfloat16", "float32"], help="default: ComfyUI's own choice")
+    encoders.add_argument("--residence", default="resident", help="comma-separated: resident, streamed (needs cuda)")
+    encoders.add_argument("--words", default="5,20,75,300", help="lengths of prompts, comma-separated")
+    encoders.add_argument("--rounds", type=int, default=5)
+    encoders.add_argument("--seconds", type=float, default=20, help="of one measurement; then 3 rounds are enough")
+    encoders.add_argument("--layers", type=int, default=0, help="fewer than the model has: to count, not to time")
 
     soak = commands.add_parser("soak", parents=[common], help="many queued prompts, interrupts and cancellations")
     soak.add_argument("--prompts", type=int, default=200)
@@ -76,6 +86,7 @@ def main() -> None:
     measure = {
         "concept-removal": _concept_removal,
         "concepts": _concepts,
+        "encoders": _encoders,
         "overhead": _overhead,
         "prompts": _prompts,
         "soak": _soak,
@@ -133,6 +144,20 @@ def _overhead(arguments, out: Path) -> None:
     from . import overhead
 
     overhead.run(out, arguments.full, tuple(arguments.only))
+
+
+def _encoders(arguments, out: Path) -> None:
+    from . import encoders, full_size
+
+    models, residences = arguments.models.split(","), arguments.residence.split(",")
+    for given, known in ((models, full_size.MODELS), (residences, encoders.RESIDENCES)):
+        if unknown := set(given) - set(known):
+            raise SystemExit(f"bench: unknown {', '.join(sorted(unknown))}. Known: {', '.join(known)}.")
+    if "streamed" in residences and arguments.device == "cpu":
+        raise SystemExit("bench: weights are streamed to a GPU: streamed needs --device cuda.")
+    chosen = {name: getattr(arguments, name) for name in ("device", "dtype", "rounds", "seconds", "layers")}
+    words = tuple(int(count) for count in arguments.words.split(","))
+    encoders.run(out, tuple(models), encoders.Run(**chosen, words=words, residences=tuple(residences)))
 
 
 def _soak(arguments, out: Path) -> None:

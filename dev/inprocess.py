@@ -1,4 +1,4 @@
-"""Run the real ComfyUI inside this process, on the CPU, with the pack loaded beside it (tests and benchmarks).
+"""Run the real ComfyUI inside this process with the pack loaded beside it (tests and benchmarks).
 
 Run with the interpreter of `.comfy/venv`, or of COMFYUI_PYTHON.
 """
@@ -26,8 +26,11 @@ def load_pack() -> ModuleType:
     return sys.modules[PACK]
 
 
-def boot() -> ModuleType:
-    """Import ComfyUI for CPU use; return its `nodes` module. Safe to call more than once."""
+def boot(cpu: bool = True) -> ModuleType:
+    """Import ComfyUI; return its `nodes` module. Safe to call more than once: the first call decides.
+
+    cpu: use the CPU, whatever GPU the machine has; otherwise ComfyUI chooses the device
+    """
     if "comfy.cli_args" in sys.modules:
         return sys.modules["nodes"]
     sys.path.insert(0, str(setup_host.host()))
@@ -35,7 +38,7 @@ def boot() -> ModuleType:
     import comfy.cli_args
 
     sys.argv = arguments
-    comfy.cli_args.args.cpu = True
+    comfy.cli_args.args.cpu = cpu
     comfy.cli_args.args.base_directory = str(setup_host.base())
     import utils.extra_config  # noqa: F401  must precede nodes, or `utils` is taken by another package
 
