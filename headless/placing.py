@@ -13,18 +13,29 @@ from .workflow import WorkflowError, as_link
 WIDTH, GAP, STEP = 340, 60, 40  # pixels
 SLOT, WIDGET, TEXT = 24, 28, 90  # heights
 LONG = ("text", "text_l", "text_g", "text_t5xxl", "phrases", "retain")  # widgets of several lines
-OUTPUTS = {
-    "ConceptSubspace": ("CONCEPT_SUBSPACE",),
-    **dict.fromkeys(
-        ("SafreeConditioning", "SafreeMultiTextConditioning", "SafreePictureConditioning", "SafreeFilterConditioning"),
-        ("CONDITIONING", "STRING", "INT"),
+_PROMPT = {"clip": "CLIP", "subspaces": "CONCEPT_SUBSPACE", "like": "CONDITIONING"}
+_PICTURES = {"vae": "VAE", "image1": "IMAGE", "image2": "IMAGE", "image3": "IMAGE"}
+_REPORTING = ("CONDITIONING", "STRING", "INT")
+# Of the node classes that guard puts in: the inputs that are no widgets, in order, and the types of the outputs.
+SOCKETS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    "ConceptSubspace": ({"clip": "CLIP", "subspaces": "CONCEPT_SUBSPACE"}, ("CONCEPT_SUBSPACE",)),
+    "SafreeConditioning": (_PROMPT, _REPORTING),
+    "SafreeMultiTextConditioning": (_PROMPT, _REPORTING),
+    "SafreePictureConditioning": (
+        {"clip": "CLIP", "subspaces": "CONCEPT_SUBSPACE", **_PICTURES, "clip_vision_output": "CLIP_VISION_OUTPUT"},
+        _REPORTING,
     ),
-    "SelfValidationPatch": ("MODEL",),
-    **dict.fromkeys(
-        ("FluxGuidance", "ConditioningConcat", "CLIPTextEncode", "CLIPTextEncodeSDXL", "CLIPTextEncodeSDXLRefiner"),
+    "SafreeFilterConditioning": ({"conditioning": "CONDITIONING", "subspaces": "CONCEPT_SUBSPACE"}, _REPORTING),
+    "SelfValidationPatch": ({"model": "MODEL"}, ("MODEL",)),
+    "FluxGuidance": ({"conditioning": "CONDITIONING"}, ("CONDITIONING",)),
+    "ConditioningConcat": (
+        {"conditioning_to": "CONDITIONING", "conditioning_from": "CONDITIONING"},
         ("CONDITIONING",),
     ),
-    "CLIPTextEncodePixArtAlpha": ("CONDITIONING",),
+    **dict.fromkeys(
+        ("CLIPTextEncodeSDXL", "CLIPTextEncodeSDXLRefiner", "CLIPTextEncodePixArtAlpha"),
+        ({"clip": "CLIP"}, ("CONDITIONING",)),
+    ),
 }
 
 
@@ -102,12 +113,14 @@ class _Editing:
         if entry["_meta"]["title"] != entry["class_type"]:
             node["title"] = entry["_meta"]["title"]
         self._fill(graph, node, entry)
-        height = 40 + SLOT * (len(node["inputs"]) + len(node["outputs"])) + WIDGET * len(node["widgets_values"])
+        height = (
+            40 + SLOT * max(len(SOCKETS[node["type"]][0]), len(node["outputs"])) + WIDGET * len(node["widgets_values"])
+        )
         node["size"] = [WIDTH, height + TEXT * sum(name in LONG for name in known_widgets()[node["type"]])]
         node["pos"] = _free_place(graph, node["size"], self._user(graph, key))
         graph.nodes[self.node_id] = node
         graph.interface["nodes"].append(node)
-        for slot, kind in enumerate(OUTPUTS[node["type"]]):
+        for slot, kind in enumerate(SOCKETS[node["type"]][1]):
             self.places[graph.path][(key, slot)] = (self.node_id, slot, kind)
 
     def _user(self, graph: Graph, key: str) -> dict:
@@ -139,10 +152,13 @@ class _Editing:
     def _fill(self, graph: Graph, node: dict, entry: dict) -> None:
         """Inputs, widgets and outputs of a node whose class is `entry`'s."""
         kind, inputs = entry["class_type"], entry["inputs"]
-        if kind not in OUTPUTS or kind not in known_widgets():
+        if kind not in SOCKETS or kind not in known_widgets():
             raise WorkflowError(f"a {kind} cannot be drawn here.")
-        node["outputs"] = [{"name": output, "type": output, "links": []} for output in OUTPUTS[kind]]
+        sockets, outputs = SOCKETS[kind]
         widgets = known_widgets()[kind]
+        node["inputs"] = [{"name": name, "type": type_, "link": None} for name, type_ in sockets.items()]
+        node["inputs"] += [{"name": name, "type": "*", "widget": {"name": name}, "link": None} for name in widgets]
+        node["outputs"] = [{"name": output, "type": output, "links": []} for output in outputs]
         node["widgets_values"] = ["" if as_link(inputs.get(name)) else inputs.get(name, "") for name in widgets]
         for name, value in inputs.items():
             if as_link(value):
@@ -171,7 +187,7 @@ class _Editing:
             slot = {"name": name, "type": kind, "link": None} | widget
             node["inputs"].append(slot)
         self.link_id += 1
-        slot["link"] = self.link_id
+        slot |= {"link": self.link_id, "type": kind if slot["type"] == "*" else slot["type"]}
         link = (self.link_id, origin, origin_slot, node["id"], node["inputs"].index(slot), kind)
         graph.links[self.link_id] = link
         keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
