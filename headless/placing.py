@@ -137,6 +137,7 @@ class _Editing:
     def _change(self, graph: Graph, key: str) -> None:
         node, entry, old = _node(graph, key), self.after[key], self.before[key]
         if entry["class_type"] != old["class_type"]:
+            fed = list(self._values_from_elsewhere(graph, node, old))
             for slot in node.get("inputs") or []:
                 self._disconnect(graph, slot)
             kept = node["outputs"]
@@ -144,10 +145,22 @@ class _Editing:
             node.setdefault("properties", {})["Node name for S&R"] = entry["class_type"]
             self._fill(graph, node, entry)
             node["outputs"] = kept + node["outputs"][len(kept) :]
+            for value, place in fed:
+                same = [name for name in known_widgets()[node["type"]] if entry["inputs"].get(name) == value]
+                if not same:
+                    raise WorkflowError("a value from outside a subgraph, or from a primitive node, would be lost.")
+                self._tie(graph, node, same[0], place)
             return
         for name, value in entry["inputs"].items():
             if value != old["inputs"].get(name):
                 self._set(graph, node, name, value)
+
+    def _values_from_elsewhere(self, graph: Graph, node: dict, old: dict) -> Iterator[tuple[object, tuple]]:
+        """(value, (origin, slot, type)) of inputs whose value a primitive node, or the subgraph's own widget, gives."""
+        for slot in node.get("inputs") or []:
+            link, value = graph.links.get(slot.get("link")), old["inputs"].get(slot["name"])
+            if link and value is not None and not as_link(value):
+                yield value, (link[1], link[2], link[5])
 
     def _fill(self, graph: Graph, node: dict, entry: dict) -> None:
         """Inputs, widgets and outputs of a node whose class is `entry`'s."""
@@ -180,7 +193,11 @@ class _Editing:
         values[at[0]] = value
 
     def _connect(self, graph: Graph, node: dict, name: str, value: list) -> None:
-        origin, origin_slot, kind = self._place(graph, (value[0], value[1]))
+        self._tie(graph, node, name, self._place(graph, (value[0], value[1])))
+
+    def _tie(self, graph: Graph, node: dict, name: str, place: tuple) -> None:
+        """Connect an input of a node with `place`, the (origin, slot, type) of an output in this graph."""
+        origin, origin_slot, kind = place
         slot = next((one for one in node["inputs"] if one["name"] == name), None)
         if slot is None:
             widget = {"widget": {"name": name}} if name in known_widgets().get(node["type"], ()) else {}

@@ -215,6 +215,9 @@ def test_the_twin_of_an_editors_file_keeps_its_layout(tmp_path, subgraph):
     (guard_id,) = [key for key, entry in api.items() if entry["class_type"] == "SafreeConditioning"]
     assert guard_id == ("2:4" if subgraph else "2")
     assert (inputs(api, guard_id)["text"], inputs(api, "3")["text"]) == ("a cat", "nsfw")
+    if subgraph:  # the promoted widget still gives the prompt
+        next(entry for entry in after["nodes"] if entry["id"] == 2)["widgets_values"] = ["a dog"]
+        assert inputs(to_api(after), guard_id)["text"] == "a dog"
     changed = after["definitions"]["subgraphs"][0]["nodes"] if subgraph else after["nodes"]
     boxes = [(*entry["pos"], *entry["size"]) for entry in changed]
     assert len(boxes) == len(changed)

@@ -1,0 +1,41 @@
+"""Files of the editor, guarded outside of it, opened in the real editor: it reads them as headless does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from dev import setup_host
+from dev.editor import CHROMIUM, open_editor
+from dev.generate.templates import convert
+from dev.server import Server
+from headless.editor import to_api
+from headless.guard import main
+
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
+from test_editor_format import drawn  # noqa: E402: the graphs of the unit tests
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def page():
+    with (
+        Server(setup_host.ROOT / "output" / "editor_format") as server,
+        open_editor(server.address, "KSampler") as page,
+    ):
+        yield page
+
+
+@pytest.mark.parametrize("subgraph", [False, True], ids=["flat", "in a subgraph"])
+def test_the_editor_reads_a_guarded_file_as_headless_does(page, tmp_path, subgraph):
+    source, target = tmp_path / "in.json", tmp_path / "out.json"
+    source.write_text(json.dumps(drawn(subgraph=subgraph)))
+    assert main([str(source), str(target), "--concept-set", "nudity"]) == 0
+    after = json.loads(target.read_text())
+    read = {key: (entry["class_type"], entry["inputs"]) for key, entry in convert(page, after).items()}
+    assert read == {key: (entry["class_type"], entry["inputs"]) for key, entry in to_api(after).items()}
+    assert page.errors == []
