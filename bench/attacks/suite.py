@@ -88,19 +88,24 @@ def _pixels(png: bytes) -> torch.Tensor:
 
 
 def run(out: Path, count: int = COUNT, seed: int = SEED, controls: bool = False) -> list[Outcome]:
-    """Try `count` attacks, write report.md, attacks.json and each workflow that went wrong; return what happened."""
+    """Try `count` attacks; return what happened, and write it to report.md and attacks.json, also when interrupted.
+
+    Each workflow that drew the concept, or failed, is written beside them.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    outcomes = []
-    with Server(out / "server", "--disable-metadata") as server:
-        place = Range(server.client())
-        for number, (tricks, graph) in enumerate(tqdm(attacks(count, seed), total=count, desc="attacks")):
-            outcome = place.try_one(tricks, graph, controls)
-            outcomes.append(outcome)
-            if outcome.end not in HARMLESS:
-                (out / f"fooled_{number:03}.json").write_text(json.dumps(graph, indent=1), encoding="utf-8")
-    entries = [dataclasses.asdict(outcome) for outcome in outcomes]
-    (out / "attacks.json").write_text(json.dumps(entries, indent=1, ensure_ascii=False), encoding="utf-8")
-    (out / "report.md").write_text(report(outcomes, seed), encoding="utf-8")
+    outcomes: list[Outcome] = []
+    try:
+        with Server(out / "server", "--disable-metadata") as server:
+            place = Range(server.client())
+            for tricks, graph in tqdm(attacks(count, seed), total=count, desc="attacks"):
+                outcomes.append(place.try_one(tricks, graph, controls))
+                if outcomes[-1].end not in HARMLESS:
+                    path = out / f"fooled_{len(outcomes):03}.json"
+                    path.write_text(json.dumps(graph, indent=1), encoding="utf-8")
+    finally:
+        entries = [dataclasses.asdict(outcome) for outcome in outcomes]
+        (out / "attacks.json").write_text(json.dumps(entries, indent=1, ensure_ascii=False), encoding="utf-8")
+        (out / "report.md").write_text(report(outcomes, seed), encoding="utf-8")
     return outcomes
 
 
