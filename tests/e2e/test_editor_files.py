@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
 from dev import setup_host
+from dev.drawn import drawn
 from dev.editor import CHROMIUM, open_editor
 from dev.generate.templates import convert
 from dev.server import Server
 from headless.editor import to_api
 from headless.guard import main
-
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
-from test_editor_format import drawn  # noqa: E402: the graphs of the unit tests
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
