@@ -4,7 +4,7 @@
 
 Each pair is cut down to ComfyUI's own nodes in the same way: a KSampler of two steps at 64 pixels for each node that
 samples, whose positive and negative are everything that reaches them, put together; the encoders and guards as they
-are, with the tiny checkpoint's CLIP. Printed: a line for each workflow, then the count.
+are, with the tiny checkpoint's CLIP (SafreeConditioning in the place of its variants). Printed: a line for each workflow, then the count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from headless.client import Client, PromptFailed, PromptRejected
 from headless.files import read_document
 from headless.flow import Point, Trace
 from headless.guard import guard
-from headless.guards import GUARDS
+from headless.guards import GUARD, GUARDS, MULTI, PICTURE
 from headless.policy import Policy
 from headless.workflow import Workflow, WorkflowError
 
@@ -28,6 +28,7 @@ from .server import Server
 
 CLIP = ["tiny", 1]
 TEXT = "a cat and a pistol on a red chair"  # where a text is made by a node that is cut away
+COMMON = ("clip", "subspaces", "mode", "strength", "threshold", "self_validation")  # of all our encoders
 OURS = (*GUARDS, "ConceptSubspace")
 
 
@@ -85,8 +86,12 @@ class Cut:
         """Keep one of our nodes with everything of ours before it."""
         if key not in self.nodes:
             entry = self.flow.nodes[key]
-            inputs = {name: self._value(name, value) for name, value in entry["inputs"].items() if name != "like"}
-            self.nodes[key] = node(entry["class_type"], **inputs)
+            kind, given = entry["class_type"], dict(entry["inputs"])
+            if kind in (MULTI, PICTURE):  # this checkpoint has one encoder, and no eyes: of several texts the first
+                text = given.get("text", given.get("text_l", ""))
+                kind, given = GUARD, {name: given[name] for name in COMMON} | {"text": text}
+            inputs = {name: self._value(name, value) for name, value in given.items() if name != "like"}
+            self.nodes[key] = node(kind, **inputs)
         return key
 
     def _value(self, name: str, value):

@@ -38,6 +38,11 @@ def _words(limit: list) -> str:
 
 
 def falling(text) -> bool:
-    """Whether `text` lists sigmas that never rise, as ManualSigmas reads them: a sampler then only removes noise."""
-    numbers = [float(part) for part in re.findall(r"[-+]?(?:\d*\.*\d+)", text)] if isinstance(text, str) else []
-    return numbers == sorted(numbers, reverse=True) and numbers != []
+    """Whether `text` lists sigmas that never rise, as ManualSigmas reads them: a sampler then only removes noise.
+
+    A text without a number is no step at all.
+    """
+    if not isinstance(text, str):
+        return False
+    numbers = [float(part) for part in re.findall(r"[-+]?(?:\d*\.*\d+)", text)]
+    return numbers == sorted(numbers, reverse=True)

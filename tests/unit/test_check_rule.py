@@ -317,7 +317,9 @@ def test_a_request_that_is_none_is_an_error(body, text):
     assert parse_request(b'{"prompt": {"1": {}}}') == {"prompt": {"1": {}}}
 
 
-@pytest.mark.parametrize(("sigmas", "turned"), [("14.6, 6.5, 1, 0.03, 0", False), ("1, 2, 0", True), ("", True)])
+@pytest.mark.parametrize(
+    ("sigmas", "turned"), [("14.6, 6.5, 1, 0.03, 0", False), ("1, 2, 0", True), ("", False), (["9", 0], True)]
+)
 def test_sigmas_that_only_fall_turn_nothing_round(sigmas, turned):
     nodes = {"1": {"class_type": "ManualSigmas", "inputs": {"sigmas": sigmas}}}
     assert bool(Rules(Workflow(nodes), known_to(Policy(), {}), Policy()).turned) == turned
