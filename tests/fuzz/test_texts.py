@@ -128,7 +128,7 @@ TOKEN = st.fixed_dictionaries(
     },
 )
 REPORT = st.fixed_dictionaries(
-    {"verdict": TEXTS | SCALARS, "version": st.just(1) | SCALARS},
+    {"verdict": TEXTS | SCALARS, "version": st.sampled_from([1, 2]) | SCALARS},
     optional={
         "tokens": st.lists(TOKEN, max_size=4) | JSON,
         "flagged": NUMBERS | JSON,
@@ -136,6 +136,7 @@ REPORT = st.fixed_dictionaries(
         "notes": st.lists(TEXTS, max_size=4) | JSON,
         "filtered_steps": st.lists(NUMBERS, max_size=4) | JSON,
         "steps": NUMBERS | JSON,
+        "state": st.sampled_from(["filtered", "inactive"]) | SCALARS,
     },
 )
 
