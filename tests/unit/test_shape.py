@@ -13,7 +13,6 @@ MOST_LINES, MOST_DEPTH, MOST_FILE = 40, 3, 300
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.AsyncFor, ast.AsyncWith)
 REASONS = {
     "define_schema": "a list of inputs with their tooltips: data, one line after the other",
-    "_align_window": "is being split into plan, score and decide",
     "patch": "the closures of one model patch, which share its settings",
     "self_validating": "the wrappers of one sampling run, a few lines each, which share its switch",
 }
