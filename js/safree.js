@@ -1,14 +1,18 @@
 /**
  * SAFREE panels: what the guard found and did, shown on the node that did it.
  *
- * Reports arrive with ComfyUI's own "executed" messages. The last one is kept in the node's properties, so that it
- * travels with copies, saved and shared workflows; widgets_values stay those of the node's inputs.
+ * Reports arrive with ComfyUI's own "executed" messages and stay in the browser's memory: what a prompt said and scored
+ * is not in saved and shared workflows, unless the user asks for it by a setting. A node's properties hold a name of its
+ * last report, so that copies and undo bring it back; widgets_values stay those of the node's inputs.
  */
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { plainMessage, samplingPanel, subspacePanel, tokenPanel } from "./panels.js";
 
-const PROPERTY = "safree"; // of node.properties: the last report
+const PROPERTY = "safree"; // of node.properties: the last report, where the setting or an older version put it
+const NAMES = "safree_session"; // of node.properties: for each such property the name of a report of this session
+const KEEP = "Safree.KeepReports"; // a setting
+const MOST_REPORTS = 500;
 const WIDGET = "safree_panel";
 
 /** Node class -> key of its ui output, and the function that draws it. */
@@ -29,6 +33,10 @@ const GROUP_NODE = "workflow>"; // begins the class of a legacy group node; newe
 
 /** Panels of the nodes in any open graph. */
 const panels = new Set();
+/** Reports of this session, by a name that says nothing. */
+const reports = new Map();
+const session = Math.random().toString(36).slice(2);
+let made = 0;
 /** Last report of each node of this session, by place: undo brings a node back as it was saved before the run. */
 const remembered = new Map();
 /** Legacy group node -> its panels by property; a node inside gets one when it reports. */
@@ -77,7 +85,20 @@ class Panel {
   }
 
   get saved() {
-    return this.node.properties?.[this.property];
+    const properties = this.node.properties ?? {};
+    return properties[this.property] ?? reports.get(properties[NAMES]?.[this.property]);
+  }
+
+  /** Remember a report for this node and its copies; in the saved workflow only if the user wants it there. */
+  keep(report, inFile = keepsReports()) {
+    const properties = (this.node.properties ??= {});
+    const name = `${session}-${made++}`;
+    reports.set(name, report);
+    if (reports.size > MOST_REPORTS) reports.delete(reports.keys().next().value);
+    properties[NAMES] = { ...properties[NAMES], [this.property]: name };
+    if (inFile) properties[this.property] = report;
+    else delete properties[this.property];
+    remembered.set(this.place, report);
   }
 
   /** Make the node high enough for the panel; never smaller, the size is the user's. */
@@ -100,13 +121,13 @@ class Panel {
 
   executed(report) {
     this.ran = true;
-    this.node.properties[this.property] = report;
-    remembered.set(this.place, report);
+    this.keep(report);
     this.show(report);
   }
 
   /** After the node's saved state was read: file, copy, undo. */
   restore() {
+    if (this.node.properties?.[this.property] !== undefined) this.keep(this.saved); // of a file: into memory
     const report = this.saved ?? remembered.get(this.place);
     this.show(report, this.promptChanged(report) ? "The prompt was changed after this report." : undefined);
   }
@@ -146,8 +167,13 @@ function showInGroup(id, output) {
 }
 
 function restoreGroup(node) {
-  const kept = Object.keys(node.properties ?? {}).filter((name) => name.includes(":") && name.split(":")[0] in DRAWERS);
+  const names = { ...node.properties, ...node.properties?.[NAMES] };
+  const kept = Object.keys(names).filter((name) => name.includes(":") && name.split(":")[0] in DRAWERS);
   kept.forEach((property) => innerPanel(node, property).restore());
+}
+
+function keepsReports() {
+  return app.extensionManager?.setting?.get(KEEP) === true;
 }
 
 function chain(node, name, action) {
@@ -161,6 +187,18 @@ function chain(node, name, action) {
 
 app.registerExtension({
   name: "safree.panels",
+
+  settings: [
+    {
+      id: KEEP,
+      name: "Keep reports in saved workflows",
+      category: ["SAFREE", "Reports", "Keep"],
+      tooltip: "Words of the prompt and their scores. Off: whoever gets a workflow, or a picture with it, does not get them.",
+      type: "boolean",
+      defaultValue: false,
+      onChange: (inFile) => panels.forEach((panel) => panel.saved !== undefined && panel.keep(panel.saved, inFile)),
+    },
+  ],
 
   setup() {
     const style = document.createElement("link");

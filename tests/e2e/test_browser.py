@@ -140,6 +140,41 @@ def test_the_heat_map_marks_the_flagged_word_and_survives_a_reload_of_the_workfl
     assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
 
 
+def saved(page) -> dict:
+    return json.loads(page.evaluate("() => JSON.stringify(window.app.graph.serialize())"))
+
+
+def properties(workflow: dict) -> str:
+    return json.dumps([node.get("properties") for node in workflow["nodes"]])
+
+
+def test_a_saved_workflow_holds_no_word_and_no_score_unless_the_user_wants_it(editor):
+    load(editor, tiny("a duck and a pistol"))
+    run(editor)
+    assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
+    for word in ("duck", "pistol", "score", "tokens", "verdict", "phrases"):
+        assert word not in properties(saved(editor))
+    setting(editor, "Safree.KeepReports", True)
+    try:
+        kept = saved(editor)
+        assert of_type(kept, "SafreeConditioning")["properties"]["safree"]["tokens"]
+    finally:
+        setting(editor, "Safree.KeepReports", False)
+    assert "duck" not in properties(saved(editor))
+    load(editor, kept)  # as another person opens it
+    assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
+    assert "duck" not in properties(saved(editor))
+
+
+def test_a_workflow_of_another_session_has_no_report_but_says_how_to_see_one(editor):
+    workflow = tiny("a corn and a pistol")
+    workflow["id"] = "7f3f6a36-2f52-4a7b-a1d5-0c8f6f0d9a11"
+    of_type(workflow, "SafreeConditioning")["properties"]["safree_session"] = {"safree": "another-1"}
+    load(editor, workflow)
+    assert texts(editor, ".safree-word") == []
+    assert any("Run the workflow" in text for text in texts(editor, ".safree-message"))
+
+
 def test_a_copy_and_an_undo_keep_the_heat_map(editor):
     load(editor, tiny("a cat and a pistol"))
     run(editor)
