@@ -39,38 +39,17 @@ def self_validating(model, switch: Switch):
         finally:
             options["transformer_options"].pop(WRAPPER, None)
         with naming(lambda: switch.node):
-            switch.report_problems(checks.unseen(due, switch.seen) or watch.unnamed())
+            switch.report_problems(checks.unseen(due, watch.seen) or watch.unnamed())
         switch.said = watch.summary()
         return result
-
-    def sampler_sample(executor, guider, *args, **kwargs):
-        if watch := _watch(guider.model_options):
-            watch.prepared()
-        return executor(guider, *args, **kwargs)
-
-    def predict_noise(executor, x, timestep, *rest):
-        watch = _watch(executor.class_obj.model_options)
-        return watch.predict(executor, x, timestep, *rest) if watch else executor(x, timestep, *rest)
-
-    def calc_cond_batch(executor, model, conds, x, timestep, options):
-        watch = _watch(options)
-        evaluate = watch.evaluate if watch else lambda executor, *rest: executor(*rest)
-        return evaluate(executor, model, conds, x, timestep, options)
-
-    def apply_model(executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
-        uuids = (transformer_options or {}).get("uuids", ())
-        switch.seen.update(uuids)
-        if watch := (transformer_options or {}).get(WRAPPER):
-            watch.call(uuids)
-        return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
 
     patched = model.clone()
     for kind, wrapper in (
         (kinds.OUTER_SAMPLE, outer_sample),
-        (kinds.SAMPLER_SAMPLE, sampler_sample),
-        (kinds.PREDICT_NOISE, predict_noise),
-        (kinds.CALC_COND_BATCH, calc_cond_batch),
-        (kinds.APPLY_MODEL, apply_model),
+        (kinds.SAMPLER_SAMPLE, _sampler_sample),
+        (kinds.PREDICT_NOISE, _predict_noise),
+        (kinds.CALC_COND_BATCH, _calc_cond_batch),
+        (kinds.APPLY_MODEL, _apply_model),
     ):
         patched.remove_wrappers_with_key(kind, WRAPPER)  # of an earlier patch: the last one decides
         patched.add_wrapper_with_key(kind, WRAPPER, wrapper)
@@ -78,7 +57,32 @@ def self_validating(model, switch: Switch):
 
 
 def _watch(model_options: dict) -> Watch | None:
+    """The watch over the run that these options are of; None outside of one, as in a sampler that calls another."""
     return model_options.get("transformer_options", {}).get(WRAPPER)
+
+
+def _sampler_sample(executor, guider, *args, **kwargs):
+    if watch := _watch(guider.model_options):
+        watch.prepared()
+    return executor(guider, *args, **kwargs)
+
+
+def _predict_noise(executor, x, timestep, *rest):
+    watch = _watch(executor.class_obj.model_options)
+    return watch.predict(executor, x, timestep, *rest) if watch else executor(x, timestep, *rest)
+
+
+def _calc_cond_batch(executor, model, conds, x, timestep, options):
+    if watch := _watch(options):
+        return watch.evaluate(executor, model, conds, x, timestep, options)
+    return executor(model, conds, x, timestep, options)
+
+
+def _apply_model(executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
+    options = transformer_options or {}
+    if watch := options.get(WRAPPER):
+        watch.call(options.get("uuids", ()))
+    return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
 
 
 def _start(guider, sigmas: torch.Tensor, switch: Switch) -> tuple[Watch, set]:

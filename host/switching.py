@@ -42,7 +42,6 @@ class Switch:
     filtered: list[int] = dataclasses.field(default_factory=list)
     roles: set = dataclasses.field(default_factory=set)
     problems: list[str] = dataclasses.field(default_factory=list)
-    seen: set = dataclasses.field(default_factory=set)  # uuids of the conds that the model was called with
     said: list[str] = dataclasses.field(default_factory=list)  # of the negative prompts
 
     def __post_init__(self):
@@ -59,7 +58,7 @@ class Switch:
         return filtered_steps(round(mark.steps), self.total)
 
     def start(self, total: int) -> None:
-        self.total, self.filtered, self.roles, self.problems, self.seen, self.said = total, [], set(), [], set(), []
+        self.total, self.filtered, self.roles, self.problems, self.said = total, [], set(), [], []
 
     def report_problems(self, found: list[str]) -> None:
         """Raise SafreeError for the first problem, or with 'warn' write all to the log and the report."""

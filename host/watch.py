@@ -58,6 +58,7 @@ class Watch:
     turned: str = ""  # why a prompt that is subtracted would be drawn
     nameless: bool = False  # the model was called without saying with what
     told: set[str] = dataclasses.field(default_factory=set)  # kinds of problems, each reported once
+    seen: set = dataclasses.field(default_factory=set)  # uuids of the conds that the model was called with
     called: set = dataclasses.field(default_factory=set)  # uuids of the run's conds that were to be evaluated
     predictions: list[tuple[frozenset[Tag], bool, torch.Tensor]] = dataclasses.field(default_factory=list)
 
@@ -166,6 +167,7 @@ class Watch:
 
     def call(self, uuids) -> None:
         """Before the model is called with the conds of `uuids`."""
+        self.seen.update(uuids)
         if not uuids:
             self.nameless = True
         elif not self.called.issuperset(uuids):
