@@ -4,7 +4,8 @@
 
 Each pair is cut down to ComfyUI's own nodes in the same way: a KSampler of two steps at 64 pixels for each node that
 samples, whose positive and negative are everything that reaches them, put together; the encoders and guards as they
-are, with the tiny checkpoint's CLIP (SafreeConditioning in the place of its variants). Printed: a line for each workflow, then the count.
+are, with the tiny checkpoint's CLIP, and SafreeConditioning in the place of its variants. Printed: a line for each
+workflow, then the count.
 """
 
 from __future__ import annotations
