@@ -26,7 +26,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Medians of alternating rounds. seconds: wall time; ratio: guarded to unguarded in the same round.
+    """Medians of alternating rounds. unguarded, guarded: seconds; ratio: guarded to unguarded in the same round.
 
     beyond: by encoder, the (rows, calls, tokens with padding) that guarding adds to the prompt's own encoding
     peak: bytes allocated on the GPU at most, weights included; 0 on the CPU
@@ -77,12 +77,13 @@ def write(done: list[Cost | Once], settings: Run, out: Path) -> None:
     once = [item for item in done if isinstance(item, Once)]
     data = {"costs": [dataclasses.asdict(c) for c in costs], "once": [dataclasses.asdict(o) for o in once]}
     (out / "encoders.json").write_text(json.dumps({"environment": environment, **data}, indent=1))
+    clock = "wall time" if settings.device == "cuda" else "CPU time"  # which other processes disturb least
     depth = f"the first {settings.layers} layers only: times say nothing" if settings.layers else "full depth"
     lines = [
         "# Guarding a prompt, on text encoders of full size",
         "",
         f"Random weights, {depth}; {settings.dtype or 'the precision that ComfyUI chooses'}; {device}; torch "
-        f"{torch.__version__}. Medians of alternating rounds, wall time in seconds. Ratio: guarded to unguarded in the "
+        f"{torch.__version__}. Medians of alternating rounds, {clock} in seconds. Ratio: guarded to unguarded in the "
         "same round. Words: kept from an earlier prompt, or new to the encoder, all of them. Added: rows / calls / "
         "tokens with padding beside the prompt's own encoding. GPU memory: the most allocated, with weights, GiB.",
         "",

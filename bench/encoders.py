@@ -63,6 +63,7 @@ class Bench:
         self.host = inprocess.load_pack().host
         self.clip = full_size.build(name, run.dtype, run.layers)
         self.calls = Calls(self.clip)
+        self.clock = time.perf_counter if run.device == "cuda" else time.process_time
         self.spaces: tuple = ()
 
     def prepare(self) -> Iterator[Once]:
@@ -89,10 +90,16 @@ class Bench:
 
     def _once(self, step: str, action: Callable) -> Once:
         with self.calls.counted() as calls:
-            start = time.perf_counter()
-            action()
-            seconds = time.perf_counter() - start
+            seconds, _ = self._timed(action)
         return Once(self.name, step, seconds, dict(calls))
+
+    def _timed(self, action: Callable) -> tuple[float, object]:
+        """(seconds, what `action` returns)."""
+        start = self.clock()
+        value = action()
+        if self.run.device == "cuda":
+            torch.cuda.synchronize()
+        return self.clock() - start, value
 
     def forget_words(self) -> None:
         """As if no word had ever been encoded; calibration and concepts stay."""
@@ -122,11 +129,11 @@ class Bench:
             if len(guarded) >= FEWEST_ROUNDS and time.perf_counter() - began > self.run.seconds:
                 break
             with self.calls.counted() as own:
-                unguarded.append(_timed(lambda: self.encode(text))[0])
+                unguarded.append(self._timed(lambda: self.encode(text))[0])
             if new:
                 self.forget_words()
             with self.calls.counted() as all_calls:
-                seconds, report = _timed(lambda: self.guard(text, concepts, threshold))
+                seconds, report = self._timed(lambda: self.guard(text, concepts, threshold))
             guarded.append(seconds)
         beyond = {
             key: tuple(a - b for a, b in zip(counts, own.get(key, (0, 0, 0)), strict=True))
@@ -140,14 +147,6 @@ class Bench:
             len(report["flagged"]),
             torch.cuda.max_memory_allocated() if on_gpu else 0,
         )
-
-
-def _timed(action: Callable) -> tuple[float, object]:
-    start = time.perf_counter()
-    value = action()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start, value
 
 
 def prompts(host, words: tuple[int, ...]) -> dict[str, tuple[str, float]]:
