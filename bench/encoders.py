@@ -144,7 +144,7 @@ class Bench:
             *(statistics.median(unguarded), statistics.median(guarded)),
             statistics.median(a / b for a, b in zip(guarded, unguarded, strict=True)),
             beyond,
-            len(report["flagged"]),
+            report["flagged"],
             torch.cuda.max_memory_allocated() if on_gpu else 0,
         )
 
