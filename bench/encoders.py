@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 import gc
-import json
 import statistics
 import tempfile
 import time
@@ -23,70 +21,13 @@ import torch
 from dev import inprocess
 
 from . import full_size
+from .encoder_records import Cost, Once, Run, write
 
-WORDS = (5, 20, 75, 300)
 FLAGGED_WORDS = 20
 CONCEPTS = ("weapons", "nudity", "gore", "drugs", "hate_symbols")
 NEVER = 0.999  # threshold that no word reaches
 FEWEST_ROUNDS = 3  # however long they take
 RESIDENCES = ("resident", "streamed")
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """rounds: of each measurement, fewer (3 at least) once they have taken `seconds`; layers: 0 for all."""
-
-    device: str = "cpu"
-    dtype: str | None = None
-    rounds: int = 5
-    seconds: float = 20.0
-    layers: int = 0
-    words: tuple[int, ...] = WORDS
-    residences: tuple[str, ...] = ("resident",)
-
-
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """Medians of alternating rounds. seconds: wall time; ratio: guarded to unguarded in the same round.
-
-    beyond: by encoder, the (rows, calls, tokens with padding) that guarding adds to the prompt's own encoding
-    peak: bytes allocated on the GPU at most, weights included; 0 on the CPU
-    """
-
-    model: str
-    residence: str
-    prompt: str
-    words: str  # 'kept' from an earlier prompt, or 'new' to the encoder
-    concepts: int
-    rounds: int
-    unguarded: float
-    guarded: float
-    ratio: float
-    beyond: dict[str, tuple[int, int, int]]
-    flagged: int
-    peak: int
-
-    def row(self) -> str:
-        beyond = "; ".join(f"{key} {rows} / {calls} / {tokens}" for key, (rows, calls, tokens) in self.beyond.items())
-        return (
-            f"| {self.model} | {self.residence} | {self.prompt} | {self.words} | {self.concepts} | "
-            f"{self.unguarded:.4f} | {self.guarded:.4f} | {self.ratio:.2f} | {beyond} | {self.flagged} | "
-            f"{self.peak / 2**30:.2f} | {self.rounds} |"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Once:
-    """What is paid once. by encoder as in Cost, all of it."""
-
-    model: str
-    step: str
-    seconds: float
-    calls: dict[str, tuple[int, int, int]]
-
-    def row(self) -> str:
-        calls = "; ".join(f"{key} {rows} / {calls} / {tokens}" for key, (rows, calls, tokens) in self.calls.items())
-        return f"| {self.model} | {self.step} | {self.seconds:.3f} | {calls or 'none'} |"
 
 
 class Calls:
@@ -122,25 +63,26 @@ class Bench:
         self.host = inprocess.load_pack().host
         self.clip = full_size.build(name, run.dtype, run.layers)
         self.calls = Calls(self.clip)
+        self.clock = time.perf_counter if run.device == "cuda" else time.process_time
         self.spaces: tuple = ()
 
-    def prepare(self) -> list[Once]:
+    def prepare(self) -> Iterator[Once]:
         """Calibrate, and build the concepts: what the first prompt waits for."""
-        calibrations, embeddings, build = self.host.calibrations, self.host.embeddings, self.build
+        self.encode("a warm-up")
+        yield self._once("calibrate", self.calibrate)
+        yield self._once("ConceptSubspace, new", lambda: self.build(1))
+        yield self._once("ConceptSubspace, five, four of them new", lambda: self.build(5))
+        yield self._once("ConceptSubspace, kept in memory", lambda: self.build(1))
+        for kept in (self.host.embeddings._stores, self.host.embeddings._of_clips):
+            kept.clear()
+        yield self._once("ConceptSubspace, after a restart", lambda: self.build(1))
+        self.spaces = self.build(5)
 
-        def calibrate():
-            for encoder in self.host.encoders.encoders(self.clip):
-                calibrations.calibration(self.clip, encoder, embeddings.embeddings_of(self.clip, encoder))
-
-        self.clip.encode_from_tokens_scheduled(self.clip.tokenize("a warm-up"))
-        done = [self._once("calibrate", calibrate), self._once("ConceptSubspace, new", lambda: build(1))]
-        done.append(self._once("ConceptSubspace, five, four of them new", lambda: build(5)))
-        done.append(self._once("ConceptSubspace, kept in memory", lambda: build(1)))
-        embeddings._stores.clear()  # as after a restart
-        embeddings._of_clips.clear()
-        done.append(self._once("ConceptSubspace, after a restart", lambda: build(1)))
-        self.spaces = build(5)
-        return done
+    def calibrate(self) -> None:
+        for encoder in self.host.encoders.encoders(self.clip):
+            self.host.calibrations.calibration(
+                self.clip, encoder, self.host.embeddings.embeddings_of(self.clip, encoder)
+            )
 
     def build(self, count: int) -> tuple:
         sets = [self.host.concept_sets.get(name) for name in CONCEPTS[:count]]
@@ -148,15 +90,26 @@ class Bench:
 
     def _once(self, step: str, action: Callable) -> Once:
         with self.calls.counted() as calls:
-            start = time.perf_counter()
-            action()
-            seconds = time.perf_counter() - start
+            seconds, _ = self._timed(action)
         return Once(self.name, step, seconds, dict(calls))
+
+    def _timed(self, action: Callable) -> tuple[float, object]:
+        """(seconds, what `action` returns)."""
+        start = self.clock()
+        value = action()
+        if self.run.device == "cuda":
+            torch.cuda.synchronize()
+        return self.clock() - start, value
 
     def forget_words(self) -> None:
         """As if no word had ever been encoded; calibration and concepts stay."""
-        for encoder in self.host.encoders.encoders(self.clip):
-            self.host.embeddings.embeddings_of(self.clip, encoder)._kept.clear()
+        for _, store in self._stores():
+            store._kept.clear()
+
+    def _stores(self) -> list[tuple]:
+        """(encoder, its kept embeddings) of the CLIP."""
+        found = self.host.encoders.encoders(self.clip)
+        return [(encoder, self.host.embeddings.embeddings_of(self.clip, encoder)) for encoder in found]
 
     def encode(self, text: str) -> list:
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
@@ -176,11 +129,11 @@ class Bench:
             if len(guarded) >= FEWEST_ROUNDS and time.perf_counter() - began > self.run.seconds:
                 break
             with self.calls.counted() as own:
-                unguarded.append(_timed(lambda: self.encode(text))[0])
+                unguarded.append(self._timed(lambda: self.encode(text))[0])
             if new:
                 self.forget_words()
             with self.calls.counted() as all_calls:
-                seconds, report = _timed(lambda: self.guard(text, concepts, threshold))
+                seconds, report = self._timed(lambda: self.guard(text, concepts, threshold))
             guarded.append(seconds)
         beyond = {
             key: tuple(a - b for a, b in zip(counts, own.get(key, (0, 0, 0)), strict=True))
@@ -191,17 +144,9 @@ class Bench:
             *(statistics.median(unguarded), statistics.median(guarded)),
             statistics.median(a / b for a, b in zip(guarded, unguarded, strict=True)),
             beyond,
-            len(report["flagged"]),
+            report["flagged"],
             torch.cuda.max_memory_allocated() if on_gpu else 0,
         )
-
-
-def _timed(action: Callable) -> tuple[float, object]:
-    start = time.perf_counter()
-    value = action()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start, value
 
 
 def prompts(host, words: tuple[int, ...]) -> dict[str, tuple[str, float]]:
@@ -269,33 +214,3 @@ def run(out: Path, models: tuple[str, ...], settings: Run) -> None:
             gc.collect()
             comfy.model_management.cleanup_models()
             comfy.model_management.soft_empty_cache()
-
-
-def write(done: list[Cost | Once], settings: Run, out: Path) -> None:
-    device = torch.cuda.get_device_name() if settings.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    environment = {"torch": torch.__version__, "device": device, **dataclasses.asdict(settings)}
-    costs = [item for item in done if isinstance(item, Cost)]
-    once = [item for item in done if isinstance(item, Once)]
-    data = {"costs": [dataclasses.asdict(c) for c in costs], "once": [dataclasses.asdict(o) for o in once]}
-    (out / "encoders.json").write_text(json.dumps({"environment": environment, **data}, indent=1))
-    depth = f"the first {settings.layers} layers only: times say nothing" if settings.layers else "full depth"
-    lines = [
-        "# Guarding a prompt, on text encoders of full size",
-        "",
-        f"Random weights, {depth}; {settings.dtype or 'the precision that ComfyUI chooses'}; {device}; torch "
-        f"{torch.__version__}. Medians of alternating rounds, wall time in seconds. Ratio: guarded to unguarded in the "
-        "same round. Words: kept from an earlier prompt, or new to the encoder, all of them. Added: rows / calls / "
-        "tokens with padding beside the prompt's own encoding. GPU memory: the most allocated, with weights, GiB.",
-        "",
-        "| model | weights | prompt | words | concepts | CLIPTextEncode | SafreeConditioning | ratio | added | flagged "
-        "| GPU memory | rounds |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-        *(cost.row() for cost in costs),
-        "",
-        "Paid once, the prompt's encoding aside:",
-        "",
-        "| model | step | seconds | rows / calls / tokens |",
-        "|---|---|---|---|",
-        *(item.row() for item in once),
-    ]
-    (out / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
