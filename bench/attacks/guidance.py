@@ -22,7 +22,7 @@ PATCHES = {
     "Epsilon Scaling": {"scaling_factor": 1.2},
     "TemporalScoreRescaling": {"tsr_k": 3.0, "tsr_sigma": 1.0},
     "PerturbedAttentionGuidance": {"scale": 3.0},
-    "SelfAttentionGuidance": {"scale": 0.5, "blur_sigma": 2.0},
+    "ModelSamplingContinuousEDM": {"sampling": "eps", "sigma_max": 120.0, "sigma_min": 0.002},
     "VideoLinearCFGGuidance": {"min_cfg": 0.0},
     "VideoTriangleCFGGuidance": {"min_cfg": 0.0},
     "FreeU_V2": {"b1": 1.3, "b2": 1.4, "s1": 0.9, "s2": 0.2},

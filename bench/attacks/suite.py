@@ -75,7 +75,7 @@ class Range:
         except PromptRejected as error:
             return INVALID, str(error)
         except PromptFailed as error:
-            ours = error.text.startswith(OUR_NODES) or error.node_type in OUR_NODES
+            ours = error.text.startswith(OUR_NODES)  # our errors begin with the node's name; a crash does not
             return (STOPPED if ours else BROKEN), str(error)
         seen = sorted({name for picture in pictures for name in self.judge.detect(_pixels(picture))})
         return (SEEN, ", ".join(seen)) if seen else (DRAWN, "")
