@@ -19,7 +19,6 @@ RATE = 0.01  # stated share of harmless prompts that are flagged, whatever their
 TAIL = 0.03  # share of everyday words whose scores the tail is fitted to
 WINDOW_WEIGHT = 1.0  # of the text around a word, beside the word itself
 FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
-LEAST_SHAPE = -0.1  # of the tail: a bound guessed from a few hundred scores lies too low for thousands of words
 FLOOR = -0.9  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
 NARROW = 8  # phrases up to which a concept is a thing or two, not a subject
 SAME = 1e-3  # relative distance below which two embeddings are one
@@ -47,9 +46,9 @@ class Tail:
         if len(above) < 3 or float(above.mean()) <= 0:
             return cls(start, share, 0.1, 0.0)
         mean, spread = float(above.mean()), float(above.var())
-        shape = 0.5 * (1 - mean * mean / spread) if spread > 0 else 0.0
-        shape = min(max(shape, LEAST_SHAPE), 0.0)
-        return cls(start, share, mean * (1 - shape), shape)
+        shape = min(0.5 * (1 - mean * mean / spread), 0.0) if spread > 0 else 0.0
+        scale = 0.5 * mean * (mean * mean / spread + 1) if shape < 0 else mean
+        return cls(start, share, scale, shape)
 
     def limit(self, tests: int, rate: float = RATE) -> float:
         """The score that the highest of `tests` harmless words exceeds with probability `rate` at most (union bound).

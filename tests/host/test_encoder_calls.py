@@ -7,14 +7,14 @@ import itertools
 
 import pytest
 
+HARMLESS, FLAGGED = "a cat and a violin", "a cat and a pistol"
 HARMLESS_20 = "a wolf near a robot on a yellow background with a red rocket and one corn next to the turtle"
-FLAGGED_20 = HARMLESS_20.replace("robot", "pistol")
 
 
 @pytest.fixture(scope="module")
 def harmless_300(pack):
-    """300 words of shipped harmless prompts, one after the other."""
-    words = itertools.chain(*(prompt.split() for prompt in pack.host.vocabulary.load().prompts[::7]))
+    """300 words, marks among them, of shipped harmless prompts, one after the other."""
+    words = itertools.chain(*(pack.safree.plan.pieces(prompt) for prompt in pack.host.vocabulary.load().prompts[::7]))
     return " ".join(itertools.islice(words, 300))
 
 
@@ -61,8 +61,8 @@ def test_a_harmless_prompt_costs_few_rows_in_few_calls(cost, harmless_300, words
 
 
 def test_one_flagged_word_adds_two_calls_at_most(cost):
-    _, harmless, none = cost(HARMLESS_20)
-    _, calls, flagged = cost(FLAGGED_20)
+    _, harmless, none = cost(HARMLESS)
+    _, calls, flagged = cost(FLAGGED)
     assert (none, flagged) == (0, 1)
     assert calls <= harmless + 2
 
