@@ -36,7 +36,8 @@ def wilson(value: float, n: float, cases: int | None = None) -> Share:
         return Share(math.nan, math.nan, math.nan, 0)
     centre = (value + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z / (1 + Z * Z / n) * math.sqrt(value * (1 - value) / n + Z * Z / (4 * n * n))
-    return Share(value, max(centre - half, 0.0), min(centre + half, 1.0), round(n) if cases is None else cases)
+    low, high = max(min(centre - half, value), 0.0), min(max(centre + half, value), 1.0)
+    return Share(value, low, high, round(n) if cases is None else cases)
 
 
 def share(hits: Sequence[bool]) -> Share:

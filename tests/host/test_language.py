@@ -57,9 +57,8 @@ def test_the_shipped_sentences_load_and_both_halves_have_some_of_each_concept(pa
     concepts = {s.concept for s in sentences if s.split == "held"}
     assert concepts == {"", *pack.host.concept_sets.names()} - {"artist_style_example"}
     for concept in concepts - {""}:
-        quick, half, whole = (
-            pack.host.catching.part_of(sentences, part, [concept]) for part in pack.host.catching.PARTS
-        )
+        parts = [pack.host.catching.part_of(sentences, part, [concept]) for part in pack.host.catching.PARTS]
+        quick, half, whole = parts
         assert 0 < len(quick) < len(half) / 3 < len(whole) / 5
         for part in parts:
             assert {s.concept for s in part} == {"", concept}
