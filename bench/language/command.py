@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dev import setup_host, text_encoders
+from dev import inprocess, setup_host, text_encoders
 
 from . import measured_sets, report, runs, sources
 
@@ -26,6 +26,7 @@ def add_parser(commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float, default=0.0, help="as in SafreeConditioning; 0 is automatic")
     parser.add_argument("--csv", type=Path, help="sentences with columns set, concept, prompt, instead of the pack's")
     parser.add_argument("--split", default="dev", choices=["dev", "held", "all"], help="of the pack's own sentences")
+    parser.add_argument("--gpu", action="store_true", help="let ComfyUI choose the device (default: the CPU)")
     parser.add_argument("--limit", type=int, default=0, help="at most about so many sentences (0: all)")
     parser.add_argument("--alone", action="store_true", help="leave out the guard with all sets together")
     parser.add_argument("--show-text", action="store_true", help="show the sentences of a --csv among the worst cases")
@@ -41,9 +42,7 @@ def run(arguments, out: Path) -> None:
     if arguments.write_sets and arguments.csv:
         raise SystemExit("bench: --write-sets goes with the pack's own sentences, not with --csv.")
     clips = _clips(arguments)
-    from dev import inprocess
-
-    inprocess.boot()
+    inprocess.boot(cpu=not arguments.gpu)
     pack = inprocess.load_pack()
     if arguments.csv:
         sentences = sources.from_csv(pack, arguments.csv, arguments.limit)
