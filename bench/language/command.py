@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dev import inprocess, setup_host, text_encoders
 
+from ..studio import skip_identity_layers
 from . import measured_sets, report, runs, sources
 
 MODES = ("adaptive", "paper", "reference")
@@ -73,7 +74,7 @@ def _clips(arguments) -> dict:
     known = {
         "lang-clip": lambda: text_encoders.lang_clip(arguments.lang_clip),
         "minilm": text_encoders.minilm,
-        "tiny": lambda: text_encoders.from_files([setup_host.base() / "models/checkpoints" / setup_host.CHECKPOINT]),
+        "tiny": tiny,
     }
     clips = {name: known[name] for name in arguments.encoder}
     clips |= {path.stem: lambda path=path: text_encoders.from_files([path]) for path in arguments.checkpoint}
@@ -81,6 +82,13 @@ def _clips(arguments) -> dict:
         name = "+".join(path.stem for path in arguments.clip)
         clips[name] = lambda: text_encoders.from_files(arguments.clip, arguments.clip_type)
     return clips or {"minilm": known["minilm"]}
+
+
+def tiny():
+    """The text encoder of the tiny checkpoint, without its layers that do nothing."""
+    clip = text_encoders.from_files([setup_host.base() / "models" / "checkpoints" / setup_host.CHECKPOINT])
+    skip_identity_layers(clip)
+    return clip
 
 
 def _sets(pack, arguments, sentences: list) -> list[str]:

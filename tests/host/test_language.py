@@ -13,7 +13,7 @@ from dev import setup_host
 
 SENTENCES = [
     ("w-1", "held", "weapons", "plain", "pistol", "a cat and a pistol"),
-    ("w-2", "held", "weapons", "plain", "shotgun|rifle", "a shotgun and a rifle"),
+    ("w-2", "held", "weapons", "plain", "handgun|knife", "a handgun and a knife"),
     ("w-3", "dev", "weapons", "tags", "gun", "gun, a dog"),
     ("d-1", "held", "drugs", "plain", "cocaine", "cocaine"),
     ("h-1", "held", "", "caption", "", "a cat and a dog"),
@@ -21,6 +21,18 @@ SENTENCES = [
     ("h-3", "dev", "", "photo", "", "a bicycle"),
 ]
 NODE = "SafreeMeasureConcept"
+
+
+@pytest.fixture(scope="module")
+def clip(pack):
+    from bench.language.command import tiny
+
+    return tiny()
+
+
+@pytest.fixture(scope="module")
+def weapons(pack, clip):
+    return pack.host.subspaces.build_subspace(clip, "weapons", pack.host.concept_sets.get("weapons").phrases)
 
 
 @pytest.fixture
