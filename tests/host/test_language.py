@@ -236,7 +236,7 @@ def test_the_bench_measures_groups_and_does_not_tell_foreign_sentences(bench, fo
 
 
 def test_the_bench_tells_artists_from_one_another(bench, foreign):
-    rows = [("artist", f"style:{name}", f"a cat by {name}") for name in ("Red Rabbit", "Old Guitar")]
+    rows = [("artist", f"style:{name}", f"a cat by {name}") for name in ("Bicycle", "Pistol")]
     (run,) = bench("--sets", "style", "--csv", foreign(*rows, ("clean", "", "a cat")))["runs"]
     assert run["guard"] == "style"
     assert run["figures"]["caught"]["n"] == run["figures"]["false_flags"]["n"] == 2
