@@ -2,7 +2,7 @@
 #   make demo    guarded and unguarded pictures side by side, in output/demo/
 #   make test    style, then every test
 #   make matrix  the guard's tests with other versions of Python, torch and transformers, each in its own environment
-#   make bench   the guard's figures, in output/bench/ (BENCH=overhead, BENCH="prompts own.csv", ... for others)
+#   make bench   the guard's figures, in output/bench/ (BENCH=overhead, BENCH="prompts own.csv", BENCH=language, ... for others)
 # COMFYUI_PATH=<checkout> [COMFYUI_PYTHON=<its interpreter>] use an existing ComfyUI instead of the pinned one.
 
 PYTHON ?= python3

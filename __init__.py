@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .host import folders
 from .nodes.concept_subspace import ConceptSubspace
 from .nodes.filter_conditioning import SafreeFilterConditioning
+from .nodes.measure_concept import SafreeMeasureConcept
 from .nodes.multi_text_conditioning import SafreeMultiTextConditioning
 from .nodes.picture_conditioning import SafreePictureConditioning
 from .nodes.reattention_patch import ReAttentionPatch
@@ -29,6 +30,7 @@ NODES = [
     SaveConceptSubspace,
     LoadConceptSubspace,
     SafetyReportPlot,
+    SafreeMeasureConcept,
 ]
 
 folders.register()  # at import: older hosts do not call ComfyExtension.on_load

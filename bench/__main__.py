@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .language import command as language
 from .world import SEED
 
 OUT = Path(__file__).resolve().parent.parent / "output" / "bench"
@@ -54,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("check-speed", parents=[common], help="time of the check, by the size of the workflow")
 
+    language.add_parser(commands, common)
+
     gate = commands.add_parser("gate", help="the small benchmark of continuous integration, against baseline.json")
     gate.add_argument("--accept", action="store_true", help="make the figures measured now the accepted ones")
 
@@ -87,6 +90,7 @@ def main() -> None:
         "concept-removal": _concept_removal,
         "concepts": _concepts,
         "encoders": _encoders,
+        "language": language.run,
         "overhead": _overhead,
         "prompts": _prompts,
         "soak": _soak,

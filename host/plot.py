@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ImageDraw, ImageFont
 
 from ..safree import SafreeError
 from ..safree.storage import UNREADABLE
+from . import drawing
+from .drawing import FAINT, FIELD, HOT, LINE, MARGIN, MAX_WORD, TEXT, WIDTH
 from .report import READABLE, upgraded
 
-WIDTH, MARGIN, LINE = 768, 16, 24  # pixels
 MAX_ENCODERS, MAX_LINES = 8, 40  # of notes, of bars
 MAX_WORDS, MAX_FLAGGED = 600, 8  # of one encoder: words shown, and explained in a line of their own
-MAX_TEXT, MAX_WORD = 600, 40  # characters of one text, and of a word before it is cut
-BACKGROUND, FIELD, TEXT, FAINT, HOT = (32, 32, 34), (46, 46, 50), (228, 228, 230), (150, 150, 156), (229, 72, 77)
 
 
 def parse(text: str) -> dict:
@@ -37,66 +35,39 @@ def plot(report: dict) -> torch.Tensor:
     """IMAGE [1, height, 768, 3] of one report, values in [0, 1]; SafreeError where a field is missing or wrong."""
     try:
         report = upgraded(report)
-        height = _draw(ImageDraw.Draw(Image.new("RGB", (WIDTH, 1))), report)  # a dry run, only to measure
-        picture = Image.new("RGB", (WIDTH, height), BACKGROUND)
-        _draw(ImageDraw.Draw(picture), report)
+        return drawing.picture(lambda draw: _draw(draw, report))
     except (*UNREADABLE, ArithmeticError) as error:
         raise SafreeError(f"the report is damaged ({error!r}). Connect the report output of a SAFREE node.") from error
-    return torch.from_numpy(np.array(picture, dtype=np.float32) / 255)[None]
 
 
 def _draw(draw: ImageDraw.ImageDraw, report: dict) -> int:
     """Draw everything from the top; return the height used."""
-    y = _lines(draw, MARGIN, report["verdict"], HOT if report["state"] == "inactive" else TEXT, 17)
+    y = drawing.lines(draw, MARGIN, report["verdict"], HOT if report["state"] == "inactive" else TEXT, 17)
     for encoder in list(dict.fromkeys(token["encoder"] for token in report.get("tokens", [])))[:MAX_ENCODERS]:
         tokens = [token for token in report["tokens"] if token["encoder"] == encoder]
-        y = _lines(draw, y + 8, f"text encoder {encoder}", FAINT)
+        y = drawing.lines(draw, y + 8, f"text encoder {encoder}", FAINT)
         y = _heat_map(draw, y + 4, tokens)
         flagged = sorted((token for token in tokens if token["flagged"]), key=lambda token: -token["score"])
         for token in flagged[:MAX_FLAGGED]:
             score = f"score {token['score']:.2f}, threshold {token['threshold']:.2f}"
-            y = _lines(draw, y + 2, f"{token['text']}: {token['concept']}, {score}", FAINT)
+            y = drawing.lines(draw, y + 2, f"{token['text']}: {token['concept']}, {score}", FAINT)
         if len(flagged) > MAX_FLAGGED:
-            y = _lines(draw, y + 2, f"and {len(flagged) - MAX_FLAGGED} more flagged words", FAINT)
+            y = drawing.lines(draw, y + 2, f"and {len(flagged) - MAX_FLAGGED} more flagged words", FAINT)
     if report.get("flagged"):
         share = report["t_prime"]["share"]
-        y = _bar(draw, y + 8, share, f"t' {share:.0%} of the schedule")
+        y = drawing.bar(draw, y + 8, share, f"t' {share:.0%} of the schedule")
     for note in report.get("notes", [])[:MAX_LINES]:
-        y = _lines(draw, y + 4, note, FAINT)
+        y = drawing.lines(draw, y + 4, note, FAINT)
     for count in report.get("filtered_steps", [])[:MAX_LINES]:
-        y = _bar(draw, y + 8, count / report["steps"], f"t' {count} of {report['steps']} steps")
+        y = drawing.bar(draw, y + 8, count / report["steps"], f"t' {count} of {report['steps']} steps")
     return y + MARGIN
-
-
-def _lines(draw: ImageDraw.ImageDraw, y: int, text: str, colour: tuple, size: int = 14) -> int:
-    font = ImageFont.load_default(size)
-    for line in _wrap(draw, _cut(text, MAX_TEXT), font):
-        draw.text((MARGIN, y), line, fill=colour, font=font)
-        y += size + 6
-    return y
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[:most] + "..."
-
-
-def _wrap(draw: ImageDraw.ImageDraw, text: str, font) -> list[str]:
-    """`text` in lines that fit between the margins; words too long for one are cut."""
-    lines = [""]
-    for word in (whole[i : i + MAX_WORD] for whole in text.split() for i in range(0, len(whole), MAX_WORD)):
-        longer = f"{lines[-1]} {word}".lstrip()
-        if draw.textlength(longer, font=font) <= WIDTH - 2 * MARGIN:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
 
 
 def _heat_map(draw: ImageDraw.ImageDraw, y: int, tokens: list[dict]) -> int:
     """The prompt's words, redder the closer to their threshold; the flagged ones outlined and struck through."""
     font, x = ImageFont.load_default(15), MARGIN
     for token in tokens[:MAX_WORDS]:
-        text = _cut(" ".join(token["text"].split()), MAX_WORD)
+        text = drawing.cut(" ".join(token["text"].split()), MAX_WORD)
         width = round(draw.textlength(text, font=font)) + 10
         if x + width > WIDTH - MARGIN and x > MARGIN:
             x, y = MARGIN, y + LINE + 4
@@ -108,7 +79,7 @@ def _heat_map(draw: ImageDraw.ImageDraw, y: int, tokens: list[dict]) -> int:
         x += width + 4
     y += LINE + 4
     rest = len(tokens) - MAX_WORDS
-    return _lines(draw, y, f"and {rest} more words", FAINT) if rest > 0 else y
+    return drawing.lines(draw, y, f"and {rest} more words", FAINT) if rest > 0 else y
 
 
 def _heat(token: dict) -> tuple[int, int, int]:
@@ -116,14 +87,3 @@ def _heat(token: dict) -> tuple[int, int, int]:
     ratio = token["score"] / token["threshold"] if token["threshold"] > 0 else 0.0
     heat = 0.6 if token["flagged"] else 0.35 * min(max(ratio, 0.0), 1.0) ** 2
     return tuple(round(cold + heat * (hot - cold)) for cold, hot in zip(FIELD, HOT, strict=True))
-
-
-def _bar(draw: ImageDraw.ImageDraw, y: int, share: float, label: str) -> int:
-    if not 0 <= share <= 1:
-        raise ValueError(f"share {share}")
-    end = WIDTH - MARGIN - 220
-    draw.rounded_rectangle((MARGIN, y + 4, end, y + 14), 4, fill=FIELD)
-    if share > 0:
-        draw.rounded_rectangle((MARGIN, y + 4, MARGIN + round(share * (end - MARGIN)), y + 14), 4, fill=HOT)
-    draw.text((end + 12, y), label, fill=FAINT, font=ImageFont.load_default(14))
-    return y + LINE

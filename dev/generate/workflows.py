@@ -101,6 +101,16 @@ def tiny_checkpoint(graph: Graph, world: World, prompt: str) -> None:
     graph.add("PreviewImage", images=graph.add("SafetyReportPlot", report=guarded[1])[0])
 
 
+def what_it_catches(graph: Graph, world: World, concept: str) -> None:
+    """The pack's own sentences through the checkpoint's text encoder; no picture is sampled."""
+    clip = graph.add("CheckpointLoaderSimple", ckpt_name=world.checkpoint)[1]
+    concepts = graph.add("ConceptSubspace", clip=clip, concept_set=concept)
+    part = "quick" if world is TINY else "half"
+    measured = graph.add("SafreeMeasureConcept", clip=clip, subspaces=concepts[0], sentences=part)
+    graph.add("SaveImage", images=measured[0], filename_prefix="what_it_catches")
+    graph.add("PreviewAny", source=measured[1])
+
+
 def image_to_image(graph: Graph, world: World, prompt: str) -> None:
     checkpoint = graph.add("CheckpointLoaderSimple", ckpt_name=world.checkpoint)
     image = graph.add("LoadImage", image=EXAMPLE_IMAGE)
@@ -188,6 +198,13 @@ RECIPES = {
         "sampler where KSampler stood.",
         "a painting of a nude woman reading a book beside a window",
         "a cat and a bikini",
+    ),
+    "what_it_catches": Recipe(
+        what_it_catches,
+        "## What does this concept catch with my model?\nThe pack's sentences through the checkpoint's text encoder: "
+        "caught, flagged wrongly, the curve over all thresholds. Load your checkpoint, choose a concept set, run.",
+        "nudity",
+        "weapons",
     ),
     "sd15_img2img": Recipe(
         image_to_image,

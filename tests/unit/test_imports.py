@@ -25,7 +25,10 @@ LAYERS = {
 # What ComfyUI does not load: the standard library, these packages and, by name, these folders.
 TOOLS = {
     "headless": (set(), set()),
-    "dev": ({"torch", "numpy", "PIL", "comfy", "nodes", "utils", "playwright"}, {"headless"}),
+    "dev": (
+        {"torch", "numpy", "PIL", "comfy", "nodes", "utils", "playwright", "safetensors", "transformers"},
+        {"headless"},
+    ),
     "bench": (
         {"torch", "numpy", "PIL", "comfy", "safetensors", "matplotlib", "tqdm", "psutil", "nudenet", "folder_paths"},
         {"headless", "dev"},

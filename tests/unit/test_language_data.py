@@ -34,7 +34,7 @@ SCHEMA = read("vocabulary/everyday.schema.json")
 EVERYDAY = read("vocabulary/everyday.json")
 SETS = {name: read(f"concept_sets/{name}.json") for name in CONCEPTS}
 IDENTITY = read("tests/assets/identity_words.json")
-with (ROOT / "bench/language/sentences.csv").open(newline="", encoding="utf-8") as _file:
+with (ROOT / "vocabulary/sentences.csv").open(newline="", encoding="utf-8") as _file:
     SENTENCES = list(csv.DictReader(_file))
 HARMFUL = [row for row in SENTENCES if row["concept"]]
 

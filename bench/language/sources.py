@@ -1,0 +1,42 @@
+"""Where labelled sentences come from: the pack's own, or a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+COLUMNS = ("set", "concept", "prompt")
+
+
+def own(pack, split: str, limit: int = 0) -> list:
+    """The pack's own sentences of a split, or of both ('all'); at most about `limit` of them, spread evenly."""
+    return _spread([s for s in pack.host.sentences.load() if split in ("all", s.split)], limit)
+
+
+def from_csv(pack, path: Path, limit: int = 0) -> list:
+    """The sentences of a CSV file with columns set, concept, prompt; SystemExit names the line and what is wrong.
+
+    An empty concept says that a sentence is harmless; `style:NAME` that it asks for a manner of drawing.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not set(COLUMNS) <= set(reader.fieldnames or ()):
+                raise SystemExit(f"bench: {path.name} has columns {reader.fieldnames}, not {', '.join(COLUMNS)}.")
+            rows = list(enumerate(reader, 2))
+    except (OSError, ValueError, csv.Error) as error:
+        raise SystemExit(f"bench: {path} cannot be read: {error}.") from error
+    found = []
+    for number, row in rows:
+        values = [row[column] for column in COLUMNS]
+        if None in values or not values[2].strip():
+            raise SystemExit(f"bench: {path.name}, line {number} holds no prompt, or too few columns.")
+        group, concept, text = (value.strip() for value in values)
+        found.append(pack.host.sentences.Sentence(f"{path.stem}:{number}", "", concept, group, (), text))
+    if not found:
+        raise SystemExit(f"bench: {path.name} holds no sentence.")
+    return _spread(found, limit)
+
+
+def _spread(sentences: list, limit: int) -> list:
+    return sentences[:: max(-(-len(sentences) // limit), 1)] if limit else sentences
