@@ -103,8 +103,9 @@ def test_more_texts_at_once_than_the_store_holds_are_all_embedded(pack, fresh, c
 
 
 def test_two_encoders_have_a_store_each_whose_embeddings_are_not_mixed_up(pack, fresh, clip, encoder, rows_of):
-    other = tiny_families.FAMILIES["SD1.x"].text.clip()
-    (own,) = pack.host.encoders.encoders(other)
+    other = tiny_families.FAMILIES["SDXL"].text.clip()
+    own = pack.host.encoders.encoders(other)[0]
+    assert (own.key, encoder.key) == ("l", "l")
     one, two = store_of(pack, clip), store_of(pack, other)
     assert one is not two
     assert not torch.allclose(

@@ -7,8 +7,8 @@ import itertools
 
 import pytest
 
-HARMLESS, FLAGGED = "a cat and a violin", "a cat and a pistol"
 HARMLESS_20 = "a wolf near a robot on a yellow background with a red rocket and one corn next to the turtle"
+FLAGGED_20 = HARMLESS_20.replace("robot", "pistol")
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def test_a_harmless_prompt_costs_few_rows_in_few_calls(cost, harmless_300, words
 
 
 def test_one_flagged_word_adds_two_calls_at_most(cost):
-    _, harmless, none = cost(HARMLESS)
-    _, calls, flagged = cost(FLAGGED)
+    _, harmless, none = cost(HARMLESS_20)
+    _, calls, flagged = cost(FLAGGED_20)
     assert (none, flagged) == (0, 1)
     assert calls <= harmless + 2
 

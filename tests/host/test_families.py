@@ -60,6 +60,18 @@ class Built:
         return self.sample(self.model, self.stock), self.sample(self.model, self.guarded)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def little_vocabulary(pack, tmp_path_factory):
+    """A twentieth of everyday language, kept nowhere: random encoders are calibrated for layout, not for quality."""
+    known = pack.host.vocabulary.load()
+    little = dataclasses.replace(known, phrases=known.phrases[::20], prompts=known.prompts[::20])
+    folder = tmp_path_factory.mktemp("calibrations")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pack.host.vocabulary, "load", lambda: little)
+        patched.setattr(pack.host.folders, "calibration", lambda: folder)
+        yield
+
+
 @pytest.fixture(scope="module")
 def results() -> dict:
     """Cells of the table; those of earlier runs are gone, so that none outlives its test."""
