@@ -208,7 +208,7 @@ def test_a_prompt_of_10000_characters_is_encoded_in_small_batches(pack, comfy_no
     assert conditioning[0][0].shape[1] == 77 * len(tokens)
     whole = [size for size in sizes if size >= len(tokens)]  # the host's own encoding, of all chunks at once
     assert len(whole) == 2
-    assert max(size for size in sizes if size < len(tokens)) <= pack.host.encoders.ROWS
+    assert max(size for size in sizes if size < len(tokens)) <= pack.host.encoding.CPU_TOKENS // 3  # of 3 tokens each
 
 
 def test_a_batch_of_latents_is_guarded_in_every_row(comfy_nodes, pack, guard, clip, model, empty):
