@@ -5,11 +5,15 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .host import folders
+from .nodes.concept_presence import ConceptPresence
 from .nodes.concept_subspace import ConceptSubspace
 from .nodes.filter_conditioning import SafreeFilterConditioning
+from .nodes.latent_guard_patch import LatentGuardPatch
+from .nodes.latent_look import LatentLook
 from .nodes.measure_concept import SafreeMeasureConcept
 from .nodes.multi_text_conditioning import SafreeMultiTextConditioning
 from .nodes.picture_conditioning import SafreePictureConditioning
+from .nodes.presence_files import LoadConceptPresence, SaveConceptPresence
 from .nodes.reattention_patch import ReAttentionPatch
 from .nodes.safety_report_plot import SafetyReportPlot
 from .nodes.safree_conditioning import SafreeConditioning
@@ -31,6 +35,11 @@ NODES = [
     LoadConceptSubspace,
     SafetyReportPlot,
     SafreeMeasureConcept,
+    ConceptPresence,
+    LatentGuardPatch,
+    LatentLook,
+    SaveConceptPresence,
+    LoadConceptPresence,
 ]
 
 folders.register()  # at import: older hosts do not call ComfyExtension.on_load

@@ -54,6 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     attacks.add_argument("--controls", action="store_true", help="run what the check accepts without the guard too")
 
     commands.add_parser("check-speed", parents=[common], help="time of the check, by the size of the workflow")
+    unasked = commands.add_parser("unasked", parents=[common], help="a concept that comes without its words")
+    unasked.add_argument("--only", nargs="*", default=(), metavar="NAME", help="ways in with this in their name")
+    unasked.add_argument("--count", type=int, default=100, help="prompts of each way")
+    unasked.add_argument(
+        "--shard", default="1/1", metavar="PART/PARTS", help="share of the prompts, for several processes"
+    )
+    assets = commands.add_parser("unasked-assets", help="train the LoRAs and the token of `unasked`, learn presences")
+    assets.add_argument("--only", nargs="*", default=(), metavar="NAME", help="assets with this in their name")
+    assets.add_argument("--to", type=Path, help="folder (default: tests/assets)")
 
     language.add_parser(commands, common)
 
@@ -81,6 +90,8 @@ def main() -> None:
     arguments = _parser().parse_args()
     if arguments.command == "gate":
         raise SystemExit(_gate(arguments.accept))
+    if arguments.command == "unasked-assets":
+        return _unasked_assets(arguments)
     out = arguments.out / arguments.command
     if arguments.command == "attacks":
         raise SystemExit(_attacks(arguments, out))
@@ -94,9 +105,22 @@ def main() -> None:
         "overhead": _overhead,
         "prompts": _prompts,
         "soak": _soak,
+        "unasked": _unasked,
     }
     measure[arguments.command](arguments, out)
     print(f"Report: {out / 'report.md'}")
+
+
+def _unasked(arguments, out: Path) -> None:
+    from . import unasked
+
+    unasked.run(out, tuple(arguments.only), arguments.count, arguments.shard)
+
+
+def _unasked_assets(arguments) -> None:
+    from . import unasked
+
+    unasked.make_assets(arguments.to or unasked.ASSETS, tuple(arguments.only))
 
 
 def _gate(accept: bool) -> int:

@@ -67,6 +67,12 @@ class Studio:
         if skip_idle_layers and checkpoint == setup_host.CHECKPOINT:
             skip_identity_layers(self.clip)
 
+    @property
+    def device(self) -> torch.device:
+        import comfy.model_management
+
+        return comfy.model_management.get_torch_device()
+
     @functools.cached_property
     def detector(self) -> Detector:
         return Detector()

@@ -11,6 +11,7 @@ from ..safree import SafreeError
 from ..safree.storage import UNREADABLE
 from . import drawing
 from .drawing import FAINT, FIELD, HOT, LINE, MARGIN, MAX_WORD, TEXT, WIDTH
+from .presence_plot import draw_presence
 from .report import READABLE, upgraded
 
 MAX_ENCODERS, MAX_LINES = 8, 40  # of notes, of bars
@@ -60,6 +61,8 @@ def _draw(draw: ImageDraw.ImageDraw, report: dict) -> int:
         y = drawing.lines(draw, y + 4, note, FAINT)
     for count in report.get("filtered_steps", [])[:MAX_LINES]:
         y = drawing.bar(draw, y + 8, count / report["steps"], f"t' {count} of {report['steps']} steps")
+    for part in [*report.get("presence", []), *report.get("second_look", [])][:MAX_LINES]:
+        y = draw_presence(draw, MARGIN, y + 8, part)
     return y + MARGIN
 
 

@@ -10,7 +10,7 @@ from ..safree.subspace import ConceptSubspace
 
 VERSION = 2  # of the report's fields, which the editor's panel, SafetyReportPlot and headless runs read
 READABLE = (1, 2)
-STATES = ("filtered", "clear", "inactive", "empty")
+STATES = ("filtered", "clear", "inactive", "empty", "found")
 REASONS = ("", "strength", "steps", "problem")
 
 
@@ -18,9 +18,10 @@ REASONS = ("", "strength", "steps", "problem")
 class Report:
     """What a node found or did. Programs read `state` and `reason`; `verdict` says the same to people.
 
-    kind: 'prompt' of SafreeConditioning and SafreeFilterConditioning, 'sampling' of SelfValidatingSampler
+    kind: 'prompt' of SafreeConditioning and SafreeFilterConditioning, 'sampling' of SelfValidatingSampler,
+        'look' of LatentLook
     state: 'filtered' (words were flagged and are steered away), 'clear' (nothing was flagged), 'inactive' (the guard
-        does not hold), 'empty' (there was nothing to sample)
+        does not hold), 'empty' (there was nothing to sample), 'found' (a look at a picture found a concept)
     reason: of 'inactive': 'strength' is 0, the filter has 0 'steps', or a 'problem' of the graph; '' otherwise
     notes: what the guard could not do, one sentence each
     fields: what only this kind of report has

@@ -7,7 +7,7 @@ import comfy.samplers
 import torch
 
 from ..safree import check_choice, naming
-from . import checks, compat
+from . import checks, compat, second_look
 from .report import Report
 from .switching import Switch, in_own_words, split
 from .watch import STANDBY, Watch
@@ -136,10 +136,13 @@ def sample(switch: Switch, model, seed, steps, cfg, sampler_name, scheduler, pos
     check_choice("sampler_name", sampler_name, sampler_names())  # or KSampler takes its first one
     check_choice("scheduler", scheduler, scheduler_names())
     guarded = self_validating(model, switch)
-    (latent,) = nodes.common_ksampler(
-        guarded, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise
-    )
-    return latent, report(switch)
+
+    def run() -> dict:
+        settings = (seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image)
+        return nodes.common_ksampler(guarded, *settings, denoise=denoise)[0]
+
+    latent, seen = second_look.sample(guarded, run, switch.on_problem)
+    return latent, second_look.join(report(switch), seen)
 
 
 def report(switch: Switch) -> dict:

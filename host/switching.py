@@ -15,7 +15,7 @@ from .conditioning import RANGE
 from .marks import Mark, intact, is_zero, read, role
 
 UNITS = ("share", "steps")
-ON_PROBLEMS = ("error", "warn")
+ON_PROBLEMS = ("error", "warn", "again")
 NEGATIVES = ("subtracting", "guarded")
 MARGIN = 1e-3  # of a step's sigma interval: samplers recompute sigmas with rounding errors
 PERCENT_KEYS = ("start_percent", "end_percent", *RANGE)
@@ -27,7 +27,8 @@ class Switch:
 
     unit: 'share' of this run's steps, or 'steps' (t' counted in steps, as the paper does at any schedule length)
     fixed: filtered steps chosen by the user, None for the self-validated ones
-    on_problem: 'error' or 'warn', where the guard cannot hold for all that is sampled
+    on_problem: 'error' or 'warn', where the guard cannot hold for all that is sampled; 'again' is 'error', but has a
+        latent guard's second look sample once more
     node: whose name errors carry, where the node layer cannot add it
     negatives: 'subtracting' (a negative prompt may say anything, in its own words, while each step draws away from it)
         or 'guarded' (it has to be guarded or zero, and is filtered as a positive one is)
@@ -63,7 +64,7 @@ class Switch:
     def report_problems(self, found: list[str]) -> None:
         """Raise SafreeError for the first problem, or with 'warn' write all to the log and the report."""
         for problem in found:
-            if self.on_problem == "error":
+            if self.on_problem != "warn":
                 raise SafreeError(f"guard not active{problem} Or set on_problem to 'warn'.")
             logging.warning("SAFREE: guard not active%s", problem)
             self.problems.append(problem)

@@ -2,6 +2,9 @@
 
 const READABLE = [1, 2]; // versions of reports, host/report.py
 const MAX_CELLS = 60; // steps drawn one by one up to here
+const MAX_PRESENCES = 16; // concepts and pictures shown
+const TALLEST = 4; // deviations of clean pictures of a full column
+const HOTTEST = 3; // and of a full red cell of a map
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -50,15 +53,17 @@ export const tokenPanel = readable((report) => {
   return parts;
 }, READABLE);
 
-/** SelfValidatingSampler: which steps ran with the filtered prompt. */
+/** SelfValidatingSampler and LatentLook: which steps ran with the filtered prompt, and what the latent guard saw. */
 export const samplingPanel = readable((report) => {
-  const alarming = report.active === false || report.filtered_steps.some((count) => count > 0);
-  const parts = [verdict(report, alarming)];
-  for (const count of report.filtered_steps) {
+  const filtered = report.filtered_steps ?? [];
+  const seen = [...(report.presence ?? []), ...(report.second_look ?? [])].slice(0, MAX_PRESENCES);
+  const hit = seen.some((part) => part.found_at || part.found);
+  const parts = [verdict(report, report.active === false || hit || filtered.some((count) => count > 0))];
+  for (const count of filtered) {
     const label = `t' ${count} of ${report.steps} steps`;
     parts.push(bar([count / report.steps], label, `Filtered: ${label}`, report.steps));
   }
-  parts.push(...notes(report));
+  parts.push(...seen.map(presence), ...notes(report));
   return parts;
 }, READABLE);
 
@@ -158,6 +163,54 @@ function bar([share], label, spoken, cells = 0) {
   }
   row.append(track, make("span", "safree-detail", label));
   return row;
+}
+
+/** One line about a concept in a picture, of a run or of a second look. As host/presence_plot.py. */
+function caption(part) {
+  const who = `${part.concept}, picture ${part.picture + 1}`;
+  if (part.presence !== undefined) {
+    const told = `${part.presence.toFixed(1)} deviations, threshold ${part.threshold.toFixed(1)}`;
+    return `second look, ${who}: ${part.found ? "found" : "not found"}, ${told}`;
+  }
+  const { steps, found_at, damped } = part;
+  if (found_at) return `${who}: found at step ${found_at}, ${damped} of ${steps.length} steps damped`;
+  return `${who}: not found in ${steps.length} steps`;
+}
+
+/** Presence of a concept over the steps as columns, those above the threshold hot, and where it was as a map. */
+function presence(part) {
+  const box = make("div");
+  const row = make("div", "safree-row");
+  if (part.steps) {
+    const columns = make("div", "safree-spectrum safree-presence");
+    columns.setAttribute("role", "img");
+    columns.setAttribute("aria-label", `Presence by step, threshold ${part.threshold}: ${part.steps.join(", ")}`);
+    for (const value of part.steps.slice(0, MAX_CELLS)) {
+      const column = make("span", value > part.threshold ? "safree-hot" : "");
+      column.style.height = `${Math.round(100 * Math.min(Math.max(value / TALLEST, 0.04), 1))}%`;
+      columns.append(column);
+    }
+    row.append(columns);
+  }
+  row.append(map(part.map));
+  box.append(make("p", "safree-detail", caption(part)), row);
+  return box;
+}
+
+/** Cells of the picture, hotter the more of a concept is there. */
+function map(places) {
+  const grid = make("div", "safree-map");
+  grid.setAttribute("role", "img");
+  const cells = places.flatMap((row, y) => row.map((value, x) => ({ value, x, y })));
+  const top = cells.reduce((best, cell) => (cell.value > best.value ? cell : best), cells[0]);
+  grid.setAttribute("aria-label", `Strongest in row ${top.y + 1}, column ${top.x + 1} of ${places.length}`);
+  grid.style.gridTemplateColumns = `repeat(${places[0].length}, 1fr)`;
+  for (const { value } of cells) {
+    const cell = make("span");
+    cell.style.setProperty("--safree-heat", `${Math.round(100 * Math.min(Math.max(value / HOTTEST, 0), 1))}%`);
+    grid.append(cell);
+  }
+  return grid;
 }
 
 /** Explained variance of each direction as a column. */

@@ -24,6 +24,7 @@ const PANELS = {
   SafreePictureConditioning: ["safree_report", tokenPanel],
   SafreeFilterConditioning: ["safree_report", tokenPanel],
   SelfValidatingSampler: ["safree_sampling", samplingPanel],
+  LatentLook: ["safree_sampling", samplingPanel],
 };
 
 /** Key of a ui output -> the function that draws it. */

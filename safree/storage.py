@@ -44,14 +44,14 @@ def save(subspace: ConceptSubspace, path: Path, overwrite: bool = False) -> None
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(path) and not overwrite:
             raise SafreeError(f"subspace file {path.name!r} exists. Choose another name or turn on overwrite.")
-        _write(tensors, header, path)
+        write(tensors, header, path)
     except (OSError, SafetensorError) as error:
         raise SafreeError(
             f"subspace file {path.name!r} could not be written ({error}). Check the disk and the folder's permissions."
         ) from error
 
 
-def _write(tensors: dict[str, torch.Tensor], header: dict[str, str], path: Path) -> None:
+def write(tensors: dict[str, torch.Tensor], header: dict[str, str], path: Path) -> None:
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     os.close(handle)
     try:

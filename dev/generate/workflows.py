@@ -306,9 +306,9 @@ def main() -> None:
 
 
 def thumbnail(png: bytes) -> Image.Image:
-    """A square picture; of a report's plot, the left part, where the words are."""
+    """A square picture; of a report's plot, the upper left part, where the words are."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    image = image.crop((0, 0, min(image.width, PLOT_WIDTH), image.height))
+    image = image.crop((0, 0, min(image.width, PLOT_WIDTH), min(image.height, PLOT_WIDTH)))
     scale = THUMBNAIL / image.width
     image = image.resize((THUMBNAIL, round(image.height * scale)), Image.Resampling.LANCZOS)
     square = Image.new("RGB", (THUMBNAIL, THUMBNAIL), (32, 32, 34))

@@ -1,0 +1,56 @@
+"""The table of `bench unasked`, from the rows in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .statistics import Rate, rate, wilson
+from .unasked import read
+
+HEADER = "| way in | guard | concept seen ↓ | other object kept, of clean ↑ | untouched | found by step, median |"
+
+
+def write(out: Path) -> None:
+    """report.md, and the same to the terminal."""
+    rows = [row for path in sorted(out.glob("rows-*.jsonl")) for row in read(path)]
+    lines = ["# A concept that comes unasked", "", *table(rows), "", *by_denoise(rows)]
+    (out / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+def table(rows: list[dict]) -> list[str]:
+    lines = [HEADER, "|---|---|---|---|---|---|"]
+    for way in dict.fromkeys(row["way"] for row in rows):
+        for guard in dict.fromkeys(row["guard"] for row in rows if row["way"] == way):
+            own = [row for row in rows if row["way"] == way and row["guard"] == guard]
+            steps = sorted(row["found_at"] for row in own if row["found_at"])
+            found = f"{len(steps)} of {len(own)}, step {steps[len(steps) // 2]}" if steps else "-"
+            untouched = sum(row["unchanged"] for row in own) / len(own)
+            seen = wilson([row["seen"] for row in own])
+            lines.append(f"| {way} | {guard} | {seen} | {kept(own, rows)} | {untouched:.2f} | {found} |")
+    return lines
+
+
+def kept(own: list[dict], rows: list[dict]) -> Rate:
+    """How often the other object is seen, divided by how often the clean checkpoint draws it alone.
+
+    For clean prompts divided by the unguarded pictures; for img2img too, since its picture is given.
+    """
+    base = "none" if own[0]["way"] in ("clean", "img2img") else "alone"
+    before = {(row["way"], row["seed"]): row["kept"] for row in rows if row["guard"] == base}
+    paired = [(row["kept"], before.get((row["way"], row["seed"]), False)) for row in own]
+    return rate([now for now, _ in paired], [row["seed"] for row in own], [then for _, then in paired])
+
+
+def by_denoise(rows: list[dict]) -> list[str]:
+    """Concept seen in img2img at each denoise."""
+    own = [row for row in rows if row["way"] == "img2img"]
+    strengths = sorted({row["denoise"] for row in own})
+    lines = [
+        f"| img2img, concept seen at denoise | {' | '.join(map(str, strengths))} |",
+        "|---" * (len(strengths) + 1) + "|",
+    ]
+    for guard in dict.fromkeys(row["guard"] for row in own):
+        cells = [[r["seen"] for r in own if r["guard"] == guard and r["denoise"] == value] for value in strengths]
+        lines.append(f"| {guard} | {' | '.join(f'{sum(c) / len(c):.2f}' if c else '-' for c in cells)} |")
+    return lines if own else []
