@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-WINDOW, OVERLAP = 30, 4  # words looked at together, and shared by neighbouring windows
+WINDOW, OVERLAP = 32, 4  # words looked at together, and shared by neighbouring windows
 NEGATIONS = frozenset({"no", "not", "without", "never", "non", "nor", "neither"})
 PIECES = re.compile(r"[^\W_]+|[^\w\s]|_")
 
@@ -77,7 +77,7 @@ def windows(sizes: Sequence[int], room: int) -> list[range]:
     """Ranges of at most WINDOW words and `room` tokens, for words of `sizes` tokens each.
 
     >>> windows([1] * 40, 75)
-    [range(0, 30), range(26, 40)]
+    [range(0, 32), range(28, 40)]
     """
     found, start, end = [], 0, 0
     while end < len(sizes):
