@@ -18,8 +18,11 @@ FILE = setup_host.ROOT / "headless" / "widgets.json"
 
 
 def text_of(widgets: dict[str, list[str]]) -> str:
-    """The file: a line for each class."""
-    lines = (f" {json.dumps(kind, ensure_ascii=False)}: {json.dumps(widgets[kind])}" for kind in sorted(widgets))
+    """The file: a line for each class, without spaces, since it is published."""
+    lines = (
+        f"{json.dumps(kind, ensure_ascii=False)}:{json.dumps(names, separators=(',', ':'))}"
+        for kind, names in sorted(widgets.items())
+    )
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
