@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+
 import pytest
 import torch
 from third_branch import SCALES
@@ -58,3 +61,30 @@ def patch(pack):
         return pack.host.reattention.patch(model, pack.host.reattention.Settings(scales, radius))
 
     return patch
+
+
+@contextlib.contextmanager
+def _little_vocabulary(pack, folder):
+    known = pack.host.vocabulary.load()
+    little = dataclasses.replace(known, phrases=known.phrases[::20], prompts=known.prompts[::20])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pack.host.vocabulary, "load", lambda: little)
+        patched.setattr(pack.host.folders, "calibration", lambda: folder)
+        yield
+
+
+@pytest.fixture(scope="module")
+def little_vocabulary(pack, weapons, tmp_path_factory):
+    """A twentieth of everyday language, kept nowhere: random encoders are calibrated for layout, not for quality.
+
+    Their tables repeat, so that some words are others: 'pistol' is 'golfer'. The tiny checkpoint is calibrated before.
+    """
+    with _little_vocabulary(pack, tmp_path_factory.mktemp("calibrations")):
+        yield
+
+
+@pytest.fixture
+def little_vocabulary_here(pack, weapons, tmp_path):
+    """The same for one test."""
+    with _little_vocabulary(pack, tmp_path):
+        yield

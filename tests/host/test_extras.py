@@ -52,7 +52,7 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def build(comfy_nodes, pack):
+def build(comfy_nodes, pack, little_vocabulary):
     """Function of a name in FAMILIES or VARIANTS; builds each once."""
 
     @functools.cache

@@ -60,16 +60,7 @@ class Built:
         return self.sample(self.model, self.stock), self.sample(self.model, self.guarded)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def little_vocabulary(pack, tmp_path_factory):
-    """A twentieth of everyday language, kept nowhere: random encoders are calibrated for layout, not for quality."""
-    known = pack.host.vocabulary.load()
-    little = dataclasses.replace(known, phrases=known.phrases[::20], prompts=known.prompts[::20])
-    folder = tmp_path_factory.mktemp("calibrations")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pack.host.vocabulary, "load", lambda: little)
-        patched.setattr(pack.host.folders, "calibration", lambda: folder)
-        yield
+pytestmark = pytest.mark.usefixtures("little_vocabulary")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +71,7 @@ def results() -> dict:
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
-def built(request, comfy_nodes, pack, tmp_path_factory):
+def built(request, comfy_nodes, pack, little_vocabulary, tmp_path_factory):
     family, folder = FAMILIES[request.param], tmp_path_factory.mktemp("embeddings")
     clip = family.text.clip(str(folder))
     encoders = pack.host.encoders.encoders(clip)

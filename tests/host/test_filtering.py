@@ -62,7 +62,7 @@ def test_unusable_conditioning_is_refused_by_name(pack, clip, subspaces, change,
 
 
 @pytest.mark.parametrize("family", ["SDXL", "Flux"])
-def test_the_clip_of_a_larger_model_is_no_match_for_sd1_conditioning(pack, clip, family):
+def test_the_clip_of_a_larger_model_is_no_match_for_sd1_conditioning(pack, clip, little_vocabulary_here, family):
     other = tiny_families.FAMILIES[family].text.clip()
     for encoder in pack.host.encoders.encoders(other):
         tiny_models.plant_words(encoder)
@@ -71,7 +71,7 @@ def test_the_clip_of_a_larger_model_is_no_match_for_sd1_conditioning(pack, clip,
         pack.host.filtering.filter_conditioning(encode(clip, "a pistol"), (subspace,), 1.0, 0.0)
 
 
-def test_the_first_token_of_an_encoder_without_a_start_token_is_a_word(pack):
+def test_the_first_token_of_an_encoder_without_a_start_token_is_a_word(pack, little_vocabulary_here):
     """Such as T5, whose conditioning begins with the prompt's first word."""
     t5 = tiny_families.FAMILIES["LTXV"].text.clip()
     (encoder,) = pack.host.encoders.encoders(t5)

@@ -43,7 +43,7 @@ class Built:
 
 
 @pytest.fixture(scope="module", params=list(FAMILY_TEXTS))
-def built(request, comfy_nodes, pack) -> Built:
+def built(request, comfy_nodes, pack, little_vocabulary) -> Built:
     clip = FAMILIES[request.param].text.clip()
     for encoder in pack.host.encoders.encoders(clip):
         tiny_models.plant_words(encoder)

@@ -15,7 +15,7 @@ NONE = dict.fromkeys(("vae", "image1", "image2", "image3", "clip_vision_output")
 
 
 @pytest.fixture(scope="module")
-def built(comfy_nodes, pack):
+def built(comfy_nodes, pack, little_vocabulary):
     clip = FAMILIES["Qwen-Image"].text.clip()
     for encoder in pack.host.encoders.encoders(clip):
         tiny_models.plant_words(encoder)

@@ -137,7 +137,7 @@ def test_a_lora_on_the_text_encoder_is_encoded_and_guarded(comfy_nodes, guard, c
     assert same(before, encode(clip, "a cat and a pistol"))
 
 
-def test_clip_skip_is_guarded_by_a_subspace_built_with_it(pack, comfy_nodes):
+def test_clip_skip_is_guarded_by_a_subspace_built_with_it(pack, comfy_nodes, little_vocabulary_here):
     clip = tiny_families.FAMILIES["SD1.x"].text.clip()
     tiny_models.plant_words(*pack.host.encoders.encoders(clip))
     (skipping,) = comfy_nodes.CLIPSetLastLayer().set_last_layer(clip, -2)
@@ -191,7 +191,9 @@ def test_a_word_is_found_between_other_scripts(guard, clip):
     assert same(conditioning, without(clip, text, *ids_of(clip, flagged(report))))
 
 
-def test_a_prompt_of_10000_characters_is_encoded_in_small_batches(pack, comfy_nodes, monkeypatch):
+def test_a_prompt_of_10000_characters_is_encoded_in_small_batches(
+    pack, comfy_nodes, little_vocabulary_here, monkeypatch
+):
     clip = tiny_families.FAMILIES["SD1.x"].text.clip()
     (encoder,) = pack.host.encoders.encoders(clip)
     tiny_models.plant_words(encoder)
