@@ -87,7 +87,7 @@ def test_a_damaged_file_is_refused_and_left_as_it_is(pack, weapons, folder, kept
 
 
 @pytest.fixture(scope="module")
-def built(pack):
+def built(pack, little_vocabulary):
     """Subspaces of other families by name."""
 
     def build(name: str):
@@ -122,7 +122,7 @@ def test_conditioning_of_another_width_is_refused_beside_a_fitting_subspace(pack
         pack.SafreeFilterConditioning.execute(stock, (weapons, *built[name]), 1.0, 0.0)
 
 
-def test_an_encoder_that_the_subspace_lacks_is_named(pack, weapons):
+def test_an_encoder_that_the_subspace_lacks_is_named(pack, weapons, little_vocabulary):
     clip = FAMILIES["SDXL"].text.clip()
     both = pack.ConceptSubspace.execute(clip, "(phrases only)", "pistol", 1.0)[0]
     with pytest.raises(pack.safree.SafreeError, match=r"SafreeConditioning: subspace 'weapons' was built"):
