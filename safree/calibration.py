@@ -21,6 +21,7 @@ WINDOW_WEIGHT = 1.0  # of the text around a word, beside the word itself
 FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
 FLOOR = -0.9  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
 NARROW = 8  # phrases up to which a concept is a thing or two, not a subject
+CEILING = 0.0  # a concept's own phrase in an everyday text; above it the guard would let that pass, whatever the rate
 SAME = 1e-3  # relative distance below which two embeddings are one
 
 
@@ -133,9 +134,9 @@ class Calibration:
 
     def _null(self, found: Discriminant, aside: set[int], retained: Matcher) -> torch.Tensor:
         """Scores of harmless words in their windows, each text as if the rule had been fitted without it."""
-        unknown = set(self.unknown.tolist())
+        unknown, values = set(self.unknown.tolist()), found.left_out.clamp(-1, 1)
         parts = [
-            found.left_out[[n for n in window.units if n not in unknown]] + WINDOW_WEIGHT * found.left_out[window.row]
+            values[[n for n in window.units if n not in unknown]] + WINDOW_WEIGHT * values[window.row]
             for window in self.windows
             if window.row not in aside and not retained.find(window.words)
         ]
@@ -160,12 +161,12 @@ class Contrast:
     tail: Tail
 
     def lean(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """See Discriminant.lean."""
-        return self.discriminant.lean(embeddings)
+        """See Discriminant.lean; in [-1, 1], because the rule swings past its own phrases."""
+        return self.discriminant.lean(embeddings).clamp(-1, 1)
 
     def limit(self, tests: int, threshold: float = 0.0) -> float:
         """The sum of leanings above which one of `tests` units is flagged; threshold: a user's own, as a `score`."""
-        return leaning(threshold) if threshold else max(self.tail.limit(tests), FLOOR)
+        return leaning(threshold) if threshold else min(max(self.tail.limit(tests), FLOOR), CEILING)
 
 
 def score(total: float) -> float:

@@ -127,3 +127,8 @@ def _flag_one_each(rules, views, now, flagged, harmless, over, lean: Lean) -> No
         highest = max(rules[k].sum(m, now[w][k]) for v, j, m in over if v == w and j == k)
         flagged.setdefault(n, {})[k] = highest
         now[w] = values
+    fresh = {n for _, n, *_ in best.values()}
+    others = [w for w, view in enumerate(views) if fresh & set(view.units) - {best[w][1] if w in best else -1}]
+    if others:  # windows that hold a unit which was flagged in another one
+        for w, values in zip(others, lean([(w, _hidden(views[w], flagged)) for w in others]), strict=True):
+            now[w] = values
