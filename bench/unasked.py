@@ -114,7 +114,12 @@ class Runner:
 
     @functools.cache  # noqa: B019
     def presence(self, concept: str):
-        return self.studio.pack.safree.presence_storage.load(self.assets / PRESENCE[concept])
+        path = self.assets / PRESENCE[concept]
+        if not path.exists():
+            raise SystemExit(
+                f"bench: {path.name} is not there yet. Make it: python -m bench unasked-assets --only presence"
+            )
+        return self.studio.pack.safree.presence_storage.load(path)
 
     def phrases(self, concept: str) -> list:
         return self.studio.encode(", ".join(self.concepts[concept].phrases))
