@@ -70,8 +70,10 @@ def encode_pooled(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
             part = [rows[n] for n in batch]
             longest = max(len(row.tokens) for row in part)
             pad = encoder.tokenizer.pad_token
-            states = _states(model, [row.tokens + [pad] * (longest - len(row.tokens)) for row in part])
-            out.update(zip(batch, _checked(encoder, pool(encoder.kind.pooling, states, part)), strict=True))
+            states = _checked(
+                encoder, _states(model, [row.tokens + [pad] * (longest - len(row.tokens)) for row in part])
+            )
+            out.update(zip(batch, pool(encoder.kind.pooling, states, part), strict=True))
             if progress:
                 progress.update(1)
     return torch.stack([out[n] for n in index])

@@ -228,8 +228,8 @@ def test_a_node_does_to_a_guarded_prompt_what_it_does_to_a_plain_one(pack, case)
 def test_conditioning_that_is_filtered_without_its_prompt_keeps_what_other_nodes_added(pack, case):
     built, apply, _ = case
     filter_ = functools.partial(
-        pack.SafreeFilterConditioning.execute, subspaces=built.subspaces, strength=1.0, threshold=0.3
-    )
+        pack.SafreeFilterConditioning.execute, subspaces=built.subspaces, strength=1.0, threshold=0.05
+    )  # the encoders are random: some token is as near as that
     before, *negative = apply(built.stock)
     filtered, _, flagged = filter_(before)
     assert flagged > 0
