@@ -252,7 +252,7 @@ UNKNOWN = [
     ("ConceptSubspace", 2, 9, "bigger than max of 2.0: strength"),
     ("SelfValidatingSampler", 7, "hours", "unit 'hours' is unknown. Choose one of share, steps."),
     ("SelfValidatingSampler", 8, None, "filtered_steps, None"),
-    ("SelfValidatingSampler", 9, "ignore", "on_problem 'ignore' is unknown. Choose one of error, warn."),
+    ("SelfValidatingSampler", 9, "ignore", "on_problem 'ignore' is unknown. Choose one of error, warn, again."),
 ]
 
 
@@ -273,6 +273,9 @@ def test_an_unknown_widget_value_is_refused_by_node_and_input(editor, kind, inde
     editor.keyboard.press("Escape")  # the editor's own dialog
 
 
+NEGATIVES = ("subtracting", "guarded")
+
+
 @pytest.mark.fault(
     "a workflow file of an older version: fewer or more widget values", "the rest at their defaults, the guard on"
 )
@@ -288,7 +291,10 @@ def test_too_few_and_too_many_widget_values_leave_the_guard_on(editor, prompt, c
     workflow = tiny(prompt)
     for kind, least in {"ConceptSubspace": 1, "SafreeConditioning": 1, "SelfValidatingSampler": 7}.items():
         node = of_type(workflow, kind)
-        node["widgets_values"] = change(node["widgets_values"], least)
+        values = node["widgets_values"]
+        if kind == "SelfValidatingSampler" and values[-1] not in NEGATIVES:
+            values = [*values, NEGATIVES[0]]  # the file may be older than this input
+        node["widgets_values"] = change(values, least)
     load(editor, workflow)
     run(editor)
     assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
@@ -351,9 +357,9 @@ def test_a_damaged_report_becomes_a_line_that_says_so(editor, report):
         of_type(workflow, kind)["properties"]["safree"] = report
     load(editor, workflow)
     lines = texts(editor, ".safree-message")
-    assert len(lines) == 3
-    assert all(line.endswith("Run the workflow again.") for line in lines)
     has_verdict = isinstance(report, dict) and "verdict" in report
+    assert len(lines) == 3 - has_verdict  # of a sampler, whose report has no words, the verdict is enough
+    assert all(line.endswith("Run the workflow again.") for line in lines)
     assert ("From a file." in texts(editor, ".safree-verdict")) == has_verdict
 
 
@@ -397,9 +403,9 @@ def test_a_node_is_found_by_search_and_added(editor):
     editor.evaluate("() => window.app.graph.clear()")
     editor.mouse.dblclick(750, 500)
     editor.keyboard.type("SAFREE Conditioning", delay=20)
-    editor.wait_for_timeout(800)
+    editor.wait_for_timeout(2500)
     editor.keyboard.press("Enter")
-    editor.wait_for_timeout(500)
+    editor.wait_for_timeout(1500)
     assert editor.evaluate("() => window.app.graph._nodes.map((n) => n.type)") == ["SafreeConditioning"]
     parameters = editor.get_by_text("Parameters", exact=True)  # newer editors list a node's beside the graph
     if editor.kind == "newest" and not parameters.count():
