@@ -8,16 +8,14 @@ from __future__ import annotations
 import collections
 import hashlib
 import logging
-import os
-import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from ..safree import storage
 from . import folders
 from .encoders import Encoder, tokenize
 from .encoding import Row, encode_pooled, identity
@@ -89,20 +87,12 @@ class Embeddings:
         name = hashlib.blake2b(self.probes.numpy().tobytes(), digest_size=6).hexdigest()
         path = folders.calibration() / f"{self.key}-{self.probes.shape[1]}-{name}.safetensors"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-            os.close(handle)
-            try:
-                save_file(tensors, partial, metadata={"format": FORMAT, "encoder": self.key})
-                os.replace(partial, path)
-            finally:
-                Path(partial).unlink(missing_ok=True)
-            self._unsaved = 0
+            storage.write(tensors, {"format": FORMAT, "encoder": self.key}, path)
         except (OSError, SafetensorError) as error:
             logging.warning(
                 "SAFREE: %s could not be written (%s): words are encoded anew after a restart.", path, error
             )
-            self._unsaved = 0
+        self._unsaved = 0
 
     @classmethod
     def load(cls, path: Path) -> Embeddings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -11,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from . import SafreeError
 from .presence import ConceptPresence, Probe
-from .storage import UNREADABLE, write
+from .storage import UNREADABLE, save_tensors
 
 FORMAT = "safree-presence-1"
 NUMBERS = ("offset", "mean", "deviation")
@@ -31,15 +30,7 @@ def save(concept: ConceptPresence, path: Path, overwrite: bool = False) -> None:
             numbers = [getattr(probe, name) for name in NUMBERS]
             tensors[f"{stem}.numbers"] = torch.tensor(numbers, dtype=torch.float64)
     tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(path) and not overwrite:
-            raise SafreeError(f"presence file {path.name!r} exists. Choose another name or turn on overwrite.")
-        write(tensors, header, path)
-    except (OSError, SafetensorError) as error:
-        raise SafreeError(
-            f"presence file {path.name!r} could not be written ({error}). Check the disk and the folder's permissions."
-        ) from error
+    save_tensors(tensors, header, path, "presence", overwrite)
 
 
 def load(path: Path) -> ConceptPresence:

@@ -40,18 +40,24 @@ def save(subspace: ConceptSubspace, path: Path, overwrite: bool = False) -> None
         for key, space in subspace.encoders.items()
         for field in ("concepts", "common", "probe", "retain")
     }
+    save_tensors(tensors, header, path, "subspace", overwrite)
+
+
+def save_tensors(tensors: dict[str, torch.Tensor], header: dict[str, str], path: Path, what: str, overwrite: bool):
+    """`write`, with SafreeErrors that name a `what` file: it exists and `overwrite` is False, or the disk refuses."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(path) and not overwrite:
-            raise SafreeError(f"subspace file {path.name!r} exists. Choose another name or turn on overwrite.")
+            raise SafreeError(f"{what} file {path.name!r} exists. Choose another name or turn on overwrite.")
         write(tensors, header, path)
     except (OSError, SafetensorError) as error:
         raise SafreeError(
-            f"subspace file {path.name!r} could not be written ({error}). Check the disk and the folder's permissions."
+            f"{what} file {path.name!r} could not be written ({error}). Check the disk and the folder's permissions."
         ) from error
 
 
 def write(tensors: dict[str, torch.Tensor], header: dict[str, str], path: Path) -> None:
+    """One safetensors file, whole or not at all; its folder is made. Raises OSError or SafetensorError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     os.close(handle)
     try:
