@@ -3,6 +3,7 @@
 #   make test    style, then every test
 #   make matrix  the guard's tests with other versions of Python, torch and transformers, each in its own environment
 #   make bench   the guard's figures, in output/bench/ (BENCH=overhead, BENCH="prompts own.csv", BENCH=language, ... for others)
+#   make cluster [HEAD=<address> [TOKEN=<token>]]  this machine in a Ray cluster, for bench --ray (see docs/cluster.md)
 # COMFYUI_PATH=<checkout> [COMFYUI_PYTHON=<its interpreter>] use an existing ComfyUI instead of the pinned one.
 
 PYTHON ?= python3
@@ -11,25 +12,43 @@ TESTS ?= tests
 
 BENCH ?= concept-removal
 
-.PHONY: demo test lint bench matrix setup clean
+# What bench needs beside the interpreter; a folder that is not there does no harm.
+beside = $(CURDIR)/.comfy/plotting:$(CURDIR)/.comfy/ray$(if $(PYTHONPATH),:$(PYTHONPATH))
+RAY = $(HOST_PYTHON) -m ray.scripts.scripts
+
+.PHONY: demo test lint bench cluster matrix setup clean
 
 demo:
 	@$(PYTHON) -m dev.setup_host
 	@$(HOST_PYTHON) -m bench.demo
 
 test: lint
+	@$(MAKE) --no-print-directory .comfy/ray || echo "Ray could not be installed: its tests are skipped"
 	@$(HOST_PYTHON) -m pytest $(TESTS)
 
 lint: setup
 	@$(HOST_PYTHON) -m ruff check .
 	@$(HOST_PYTHON) -m ruff format --check .
 
-bench: export PYTHONPATH := $(CURDIR)/.comfy/plotting$(if $(PYTHONPATH),:$(PYTHONPATH))
-bench: setup .comfy/plotting
+bench: export PYTHONPATH := $(beside)
+bench: setup .comfy/plotting $(if $(findstring --ray,$(BENCH)),.comfy/ray)
 	@$(HOST_PYTHON) -m bench $(BENCH)
+
+# Ray's token keeps others in the network out: it is in ~/.ray, and on machines with another home it is TOKEN.
+cluster: export PYTHONPATH := $(beside)
+cluster: export RAY_USAGE_STATS_ENABLED := 0
+cluster: setup .comfy/ray
+ifdef HEAD
+	@$(if $(TOKEN),RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$(TOKEN)) $(RAY) start --block --address=$(HEAD)
+else
+	@echo "On each of the other machines: make cluster HEAD=<this machine>:6379 TOKEN=$$($(RAY) get-auth-token --generate)"
+	@RAY_AUTH_MODE=token $(RAY) start --block --head --include-dashboard=false
+endif
 
 # Beside the interpreter and without dependencies, so that a user's own ComfyUI environment stays as it is.
 .comfy/plotting: bench/requirements.txt | setup
+.comfy/ray: bench/requirements-ray.txt | setup
+.comfy/plotting .comfy/ray:
 	@$(HOST_PYTHON) -m pip install -q --no-deps --upgrade --target $@ -r $<
 	@touch $@
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
+from . import cluster
 from .language import command as language
 from .world import SEED
 
@@ -81,8 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     prompts.add_argument("--cfg", type=float, default=5.0, help="where the CSV has no evaluation_guidance")
     prompts.add_argument("--size", type=int, default=128, help="pixels; 512 for SD1.5")
     prompts.add_argument("--limit", type=int, help="only the first so many prompts")
+    prompts.add_argument("--seeds", type=int, default=1, help="pictures of a prompt: its seed, the next one, ...")
+    prompts.add_argument("--pictures", type=Path, help="folder that keeps the pictures (default: .comfy/bench)")
     prompts.add_argument("--clip-vision", help="CLIP vision file, for CLIP scores; needs --clip-text")
     prompts.add_argument("--clip-text", help="text encoder file of the same CLIP")
+    cluster.add_options(prompts)
     return parser
 
 
@@ -196,20 +201,32 @@ def _soak(arguments, out: Path) -> None:
 
 
 def _prompts(arguments, out: Path) -> None:
-    from . import judges, prompts
-    from .studio import Sampling, Studio
-    from .world import Concept
+    from . import prompts
+    from .studio import CACHE, Sampling
 
     if bool(arguments.clip_vision) != bool(arguments.clip_text):
         raise SystemExit("bench: CLIP scores need both --clip-vision and --clip-text.")
+    if arguments.seeds < 1:
+        raise SystemExit(f"bench: --seeds {arguments.seeds}: a prompt needs at least one.")
     rows = prompts.read(arguments.csv)[: arguments.limit]
-    sampling = Sampling(arguments.steps, arguments.cfg, size=arguments.size)
-    studio = Studio(sampling, **({"checkpoint": arguments.checkpoint} if arguments.checkpoint else {}))
-    phrases = studio.pack.host.concept_sets.get(arguments.concept_set).phrases
-    judge = judges.JUDGES[arguments.detector](arguments.family)
-    score = judges.ClipScore(arguments.clip_vision, arguments.clip_text) if arguments.clip_vision else None
-    concept = Concept(arguments.concept_set, phrases, frozenset())
-    prompts.run(out, studio, rows, concept, _guards(arguments.guards), judge, score)
+    rows = [dataclasses.replace(row, seed=row.seed + more) for row in rows for more in range(arguments.seeds)]
+    plan = prompts.Plan(
+        Sampling(arguments.steps, arguments.cfg, size=arguments.size),
+        tuple(guard.name for guard in _guards(arguments.guards)),
+        arguments.concept_set,
+        arguments.detector,
+        arguments.family,
+        arguments.checkpoint and arguments.checkpoint.resolve(),
+        (str(Path(arguments.clip_vision).resolve()), str(Path(arguments.clip_text).resolve()))
+        if arguments.clip_vision
+        else (),
+        (arguments.pictures or CACHE).resolve(),
+    )
+    with cluster.place(arguments) as place:
+        try:
+            prompts.run(out, plan, rows, place)
+        except cluster.AMISS as error:
+            raise SystemExit(f"bench: {error}") from error
 
 
 def _guards(names: list[str] | None) -> tuple:

@@ -7,12 +7,11 @@ import dataclasses
 import math
 from pathlib import Path
 
-from tqdm import tqdm
-
-from .guards import Bench, Guard
-from .judges import ClipScore, Judge
+from . import kept
+from .guards import BY_NAME, Bench, Guard
+from .judges import JUDGES, ClipScore
 from .statistics import rate
-from .studio import Sampling, Studio
+from .studio import CACHE, Sampling, Studio
 from .world import Concept, Item
 
 PROMPT_COLUMNS = ("adv_prompt", "sensitive prompt", "prompt")  # the first that has text is the prompt
@@ -64,31 +63,75 @@ def read(path: Path) -> list[Prompt]:
     return out
 
 
-def run(
-    out: Path,
-    studio: Studio,
-    prompts: list[Prompt],
-    concept: Concept,
-    guards: tuple[Guard, ...],
-    judge: Judge,
-    score: ClipScore | None = None,
-) -> list[Result]:
-    """Measure, write results.csv and report.md to `out`. Resumable: pictures are kept on disk."""
-    out.mkdir(parents=True, exist_ok=True)
-    bench, usual, results = Bench(studio), studio.sampling, []
-    for prompt in tqdm(prompts, desc="prompts", unit="prompt"):
-        studio.sampling = with_guidance(usual, prompt.guidance)
-        item = Item(prompt.text, prompt.categories, concept.name, (), prompt.seed)
-        for guard in guards:
-            shot = bench.shoot(item, guard, concept)
-            image = shot.picture.image[0]
-            value = score(image, prompt.text) if score else math.nan
-            found = "|".join(judge.detect(image))
-            flagged = "|".join(shot.flagged)
-            results.append(
-                Result(guard.name, prompt.text, prompt.categories, prompt.seed, found, flagged, value, shot.picture.key)
-            )
-    studio.sampling = usual
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All that a run does beside its prompts, as plain data: it is sent to the workers of a cluster.
+
+    checkpoint: None for the tiny one. clip: vision and text file for CLIP scores, or nothing. pictures: their folder
+    """
+
+    sampling: Sampling
+    guards: tuple[str, ...]
+    concept_set: str = "weapons"
+    detector: str = "tiny"
+    family: str = "weapon"
+    checkpoint: Path | None = None
+    clip: tuple[str, ...] = ()
+    pictures: Path = CACHE
+    code: str = dataclasses.field(default_factory=kept.method)
+
+    def start(self, gpu: bool) -> Measurer:
+        kept.check_method(self.code)
+        return Measurer(self, gpu)
+
+
+class Measurer:
+    """Draws and judges prompts in the host of this process; see bench.cluster.Measurer."""
+
+    about = None
+
+    def __init__(self, plan: Plan, gpu: bool):
+        checkpoint = {"checkpoint": plan.checkpoint} if plan.checkpoint else {}
+        self.studio = Studio(plan.sampling, plan.pictures, **checkpoint, cpu=not gpu)
+        self.bench, self.usual = Bench(self.studio), plan.sampling
+        phrases = self.studio.pack.host.concept_sets.get(plan.concept_set).phrases
+        self.concept = Concept(plan.concept_set, phrases, frozenset())
+        self.judge = JUDGES[plan.detector](plan.family)
+        self.score = ClipScore(*plan.clip) if plan.clip else None
+        self.identity = (self.studio.checkpoint, phrases)
+
+    def measure(self, shard: list[tuple[Prompt, str]]) -> list[dict]:
+        """What Result holds of (prompt, name of a guard) beside these two."""
+        return [self._measure(prompt, BY_NAME[guard]) for prompt, guard in shard]
+
+    def _measure(self, prompt: Prompt, guard: Guard) -> dict:
+        self.studio.sampling = with_guidance(self.usual, prompt.guidance)
+        item = Item(prompt.text, prompt.categories, self.concept.name, (), prompt.seed)
+        shot = self.bench.shoot(item, guard, self.concept)
+        image = shot.picture.image[0]
+        return {
+            "found": "|".join(self.judge.detect(image)),
+            "flagged": "|".join(shot.flagged),
+            "clip_score": self.score(image, prompt.text) if self.score else math.nan,
+            "picture": shot.picture.key,
+        }
+
+
+def run(out: Path, plan: Plan, prompts: list[Prompt], place) -> list[Result]:
+    """Measure, write results.csv and report.md to `out`. Resumable: rows are kept in rows.jsonl, pictures as well.
+
+    place: where to measure, a Here or a Cluster of bench.cluster
+    """
+    items = [(prompt, guard) for prompt in prompts for guard in plan.guards]
+    with place.open(plan) as pool:
+        context = dataclasses.replace(plan, guards=(), checkpoint=None, pictures=Path()), pool.identity
+        keys = [kept.digest(context, BY_NAME[guard], p.text, p.seed, p.guidance) for p, guard in items]
+        known = kept.Kept(out / "rows.jsonl")
+        found = kept.measure(pool, items, keys, known, len(plan.guards), desc="prompts", unit="picture")
+    results = [
+        Result(guard=guard, prompt=prompt.text, categories=prompt.categories, seed=prompt.seed, **entry)
+        for (prompt, guard), entry in zip(items, found, strict=True)
+    ]
     write(results, out)
     return results
 

@@ -50,8 +50,9 @@ class Studio:
         cache: Path = CACHE,
         checkpoint: str | Path = setup_host.CHECKPOINT,
         skip_idle_layers: bool = True,
+        cpu: bool = True,
     ):
-        self.nodes = inprocess.boot()
+        self.nodes = inprocess.boot(cpu)
         self.pack = inprocess.load_pack()
         import comfy.utils
 

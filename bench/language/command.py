@@ -7,16 +7,16 @@ from pathlib import Path
 
 from dev import inprocess, setup_host, text_encoders
 
-from ..studio import skip_identity_layers
+from .. import cluster, kept
 from . import measured_sets, report, runs, sources
+from .encoders import NAMES, Encoder
 
 MODES = ("adaptive", "paper", "reference")
-ENCODERS = ("lang-clip", "minilm", "tiny")
 
 
 def add_parser(commands, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("language", parents=[common], help="what the guard makes of real sentences")
-    parser.add_argument("--encoder", nargs="+", default=[], choices=ENCODERS, help="text encoders that read English")
+    parser.add_argument("--encoder", nargs="+", default=[], choices=NAMES, help="text encoders that read English")
     parser.add_argument("--lang-clip", type=Path, default=text_encoders.LANG_CLIP, help="folder of lang-clip")
     parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="a checkpoint of your own")
     parser.add_argument("--clip", type=Path, nargs="+", default=[], help="text encoder files of one model of your own")
@@ -27,7 +27,7 @@ def add_parser(commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float, default=0.0, help="as in SafreeConditioning; 0 is automatic")
     parser.add_argument("--csv", type=Path, help="sentences with columns set, concept, prompt, instead of the pack's")
     parser.add_argument("--split", default="dev", choices=["dev", "held", "all"], help="of the pack's own sentences")
-    parser.add_argument("--gpu", action="store_true", help="let ComfyUI choose the device (default: the CPU)")
+    cluster.add_options(parser)
     parser.add_argument("--limit", type=int, default=0, help="at most about so many sentences (0: all)")
     parser.add_argument("--alone", action="store_true", help="leave out the guard with all sets together")
     parser.add_argument("--show-text", action="store_true", help="show the sentences of a --csv among the worst cases")
@@ -42,24 +42,23 @@ def run(arguments, out: Path) -> None:
     """Measure, write report.md, results.json and curves.png to `out`; ends the program where something is amiss."""
     if arguments.write_sets and arguments.csv:
         raise SystemExit("bench: --write-sets goes with the pack's own sentences, not with --csv.")
-    clips = _clips(arguments)
-    inprocess.boot(cpu=not arguments.gpu)
+    inprocess.boot(cpu=bool(arguments.ray) or not arguments.gpu)
     pack = inprocess.load_pack()
     if arguments.csv:
         sentences = sources.from_csv(pack, arguments.csv, arguments.limit)
     else:
         sentences = sources.own(pack, arguments.split, arguments.limit)
-    kept, found, seconds = runs.Kept(out / "outcomes.jsonl"), [], {}
-    try:
-        sets = _sets(pack, arguments, sentences)
-        for name, load in clips.items():
-            clip = load()
-            guards, seconds[name] = runs.build(pack, clip, sets, sentences, arguments.subspace, not arguments.alone)
-            for mode in arguments.modes:
-                settings = pack.host.report.Settings(mode, 1.0, arguments.threshold, "whole schedule")
-                found += runs.measure(pack, name, clip, guards, sentences, settings, kept)
-    except (OSError, ValueError, setup_host.SetupError) as error:  # SafreeError among them
-        raise SystemExit(f"bench: {error}") from error
+    known, found, seconds = kept.Kept(out / "outcomes.jsonl"), [], {}
+    with cluster.place(arguments) as place:
+        try:
+            for plan in _plans(pack, arguments, sentences):
+                name = plan.encoder.name
+                with place.open(plan) as pool:
+                    seconds[name] = pool.about[1]
+                    for mode in arguments.modes:
+                        found += runs.measure(pack, name, pool, mode, arguments.threshold, sentences, known)
+        except cluster.AMISS as error:
+            raise SystemExit(f"bench: {error}") from error
     source = arguments.csv.name if arguments.csv else f"the pack's own, split {arguments.split}"
     show = arguments.show_text or not arguments.csv
     document = report.write(pack, found, seconds, out, f"{len(sentences)} sentences: {source}.", show)
@@ -69,26 +68,20 @@ def run(arguments, out: Path) -> None:
             print(f"Measured figures written: {path}")
 
 
-def _clips(arguments) -> dict:
-    """Name -> how to load it, for each text encoder that the command line asks for; by default MiniLM."""
-    known = {
-        "lang-clip": lambda: text_encoders.lang_clip(arguments.lang_clip),
-        "minilm": text_encoders.minilm,
-        "tiny": tiny,
-    }
-    clips = {name: known[name] for name in arguments.encoder}
-    clips |= {path.stem: lambda path=path: text_encoders.from_files([path]) for path in arguments.checkpoint}
+def _plans(pack, arguments, sentences: list) -> list[runs.Plan]:
+    """What to measure with each text encoder that the command line asks for; by default MiniLM."""
+    found = [Encoder(name, folder=arguments.lang_clip.resolve()) for name in arguments.encoder]
+    found += [Encoder(path.stem, (path.resolve(),)) for path in arguments.checkpoint]
     if arguments.clip:
         name = "+".join(path.stem for path in arguments.clip)
-        clips[name] = lambda: text_encoders.from_files(arguments.clip, arguments.clip_type)
-    return clips or {"minilm": known["minilm"]}
-
-
-def tiny():
-    """The text encoder of the tiny checkpoint, without its layers that do nothing."""
-    clip = text_encoders.from_files([setup_host.base() / "models" / "checkpoints" / setup_host.CHECKPOINT])
-    skip_identity_layers(clip)
-    return clip
+        found.append(Encoder(name, tuple(path.resolve() for path in arguments.clip), arguments.clip_type))
+    sets = tuple(_sets(pack, arguments, sentences))
+    artists = tuple(dict.fromkeys(s.concept for s in sentences if s.concept.startswith(f"{runs.STYLE}:")))
+    files, together = tuple(path.resolve() for path in arguments.subspace), not arguments.alone
+    return [
+        runs.Plan(encoder, sets, artists, files, together, arguments.threshold)
+        for encoder in found or [Encoder("minilm")]
+    ]
 
 
 def _sets(pack, arguments, sentences: list) -> list[str]:

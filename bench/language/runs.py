@@ -1,19 +1,20 @@
-"""Sentences through guards, each pair once: outcomes are kept in a file, so that a stopped run goes on."""
+"""Sentences through guards, each pair once, in this process or on the workers of a cluster."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import time
 from pathlib import Path
 
-from tqdm import tqdm
+from dev import inprocess
 
-from dev import setup_host
+from .. import kept
+from .encoders import Encoder
 
 TOGETHER = "all together"
 STYLE = "style"  # the group of guards against one artist each
+SHARD = 8  # sentences that a worker gets at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,15 @@ class Guard:
     group: str
     concepts: tuple[str, ...]
     subspaces: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A Guard without its subspaces. described: all of them that an outcome depends on."""
+
+    group: str
+    concepts: tuple[str, ...]
+    described: tuple
 
 
 @dataclasses.dataclass
@@ -65,70 +75,86 @@ class Counter:
         self.calls += 1
 
 
-class Kept:
-    """Outcomes on disk, one a line, by a digest of all that they depend on. A line cut short is measured again."""
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to measure with one text encoder, as plain data: it is sent to the workers of a cluster.
 
-    def __init__(self, path: Path):
-        self.path, self._known = path, {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-            try:
-                entry = json.loads(line)
-                self._known[entry.pop("key")] = entry
-            except (ValueError, KeyError, AttributeError):
-                continue
-        if path.exists() and not path.read_bytes().endswith(b"\n"):
-            with open(path, "a", encoding="utf-8") as file:
-                file.write("\n")
+    sets, artists, files, together: the guards, see `build`
+    """
 
-    def get(self, key: str) -> dict | None:
-        return self._known.get(key)
+    encoder: Encoder
+    sets: tuple[str, ...]
+    artists: tuple[str, ...]
+    files: tuple[Path, ...]
+    together: bool
+    threshold: float
+    code: str = dataclasses.field(default_factory=kept.method)
 
-    def add(self, key: str, entry: dict) -> None:
-        self._known[key] = entry
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": key, **entry}, ensure_ascii=False) + "\n")
+    def start(self, gpu: bool) -> Measurer:
+        kept.check_method(self.code)
+        return Measurer(self, gpu)
 
 
-def measure(pack, name: str, clip, guards: list[Guard], sentences: list, settings, kept: Kept) -> list[Run]:
-    """A Run for each group of `guards`, in the mode of `settings`; what `kept` knows is not measured again."""
-    context = (fingerprint(pack, clip), method(), settings.mode, settings.threshold)
-    work = [(guard, s, side) for guard in guards for s in sentences if (side := wanted(guard, s)) is not None]
+class Measurer:
+    """Guards sentences in the host of this process; see bench.cluster.Measurer.
+
+    identity: the fingerprint of the encoder. about: (guards without their subspaces, seconds that each took to build)
+    """
+
+    def __init__(self, plan: Plan, gpu: bool):
+        inprocess.boot(cpu=not gpu)
+        self.pack, self.plan = inprocess.load_pack(), plan
+        self.clip = plan.encoder.load()
+        self.guards, seconds = build(self.pack, self.clip, plan)
+        self.identity = fingerprint(self.pack, self.clip)
+        self.about = [Named(guard.group, guard.concepts, _described(guard)) for guard in self.guards], seconds
+
+    def measure(self, shard: list[tuple[str, int, tuple]]) -> list[dict]:
+        """An outcome as plain data, without its sentence, and what it cost, of (mode, number of a guard, sentence)."""
+        with Counter(self.pack, self.clip) as counter:
+            return [self._measure(counter, *item) for item in shard]
+
+    def _measure(self, counter: Counter, mode: str, number: int, sentence: tuple) -> dict:
+        settings = self.pack.host.report.Settings(mode, 1.0, self.plan.threshold, "whole schedule")
+        rows, calls = counter.rows, counter.calls
+        sentence, subspaces = self.pack.host.sentences.Sentence(*sentence), self.guards[number].subspaces
+        outcome = self.pack.host.catching.judge(self.clip, sentence, subspaces, settings)
+        entry = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome) if f.name != "sentence"}
+        return {**entry, "rows": counter.rows - rows, "calls": counter.calls - calls}
+
+
+def measure(pack, name: str, pool, mode: str, threshold: float, sentences: list, known: kept.Kept) -> list[Run]:
+    """A Run for each group of guards, in one mode; what is known is not measured again.
+
+    pool: an open Plan of the encoder `name`, see bench.cluster
+    """
+    guards, _ = pool.about
+    context = (pool.identity, kept.method(), mode, threshold)
+    work = [(n, s, side) for n, guard in enumerate(guards) for s in sentences if (side := wanted(guard, s)) is not None]
+    items = [(mode, number, dataclasses.astuple(sentence)) for number, sentence, _ in work]
+    keys = [kept.digest(context, guards[number].described, sentence.text) for number, sentence, _ in work]
+    bar = {"desc": f"{name}, {mode}", "unit": "sentence", "smoothing": 0.02}
     runs: dict[str, Run] = {}
-    with Counter(pack, clip) as counter:
-        for guard, sentence, side in tqdm(work, desc=f"{name}, {settings.mode}", unit="sentence", smoothing=0.02):
-            key = hashlib.blake2b(
-                repr((context, _described(guard), sentence.text)).encode(), digest_size=16
-            ).hexdigest()
-            if (entry := kept.get(key)) is None:
-                entry = _judge(pack, clip, sentence, guard, settings, counter)
-                kept.add(key, entry)
-            run = runs.setdefault(guard.group, Run(name, settings.mode, guard.group))
-            values = {field: value for field, value in entry.items() if field not in ("rows", "calls")}
-            (run.harmful if side else run.harmless).append(pack.host.catching.Outcome(sentence, **values))
-            run.rows, run.calls = run.rows + entry["rows"], run.calls + entry["calls"]
+    for (number, sentence, side), entry in zip(work, kept.measure(pool, items, keys, known, SHARD, **bar), strict=True):
+        group = guards[number].group
+        run = runs.setdefault(group, Run(name, mode, group))
+        values = {field: value for field, value in entry.items() if field not in ("rows", "calls")}
+        (run.harmful if side else run.harmless).append(pack.host.catching.Outcome(sentence, **values))
+        run.rows, run.calls = run.rows + entry["rows"], run.calls + entry["calls"]
     return list(runs.values())
 
 
-def _judge(pack, clip, sentence, guard: Guard, settings, counter: Counter) -> dict:
-    """An outcome as plain data, without its sentence, and what it cost."""
-    rows, calls = counter.rows, counter.calls
-    outcome = pack.host.catching.judge(clip, sentence, guard.subspaces, settings)
-    entry = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome) if f.name != "sentence"}
-    return {**entry, "rows": counter.rows - rows, "calls": counter.calls - calls}
-
-
-def wanted(guard: Guard, sentence) -> bool | None:
+def wanted(guard: Named, sentence) -> bool | None:
     """The side of a sentence for a guard; None where it says nothing about it. Artists are told from one another."""
     if guard.group == STYLE and not sentence.concept.startswith(f"{STYLE}:"):
         return None
     return sentence.side(guard.concepts)
 
 
-def build(pack, clip, sets: list[str], sentences: list, files: list[Path], together: bool):
+def build(pack, clip, plan: Plan):
     """(guards, seconds by guard): one for each concept set, one with all of them, one for each saved subspace file.
 
-    `style` among the sets: a guard for each artist that a sentence names. The first one includes the calibration.
+    `style` among the sets: a guard for each of the artists. The first one includes the calibration.
     """
     guards, seconds = [], {}
 
@@ -139,14 +165,13 @@ def build(pack, clip, sets: list[str], sentences: list, files: list[Path], toget
         guards.append(Guard(group, (concept,), (built,)))
         return built
 
-    shipped = [pack.host.concept_sets.get(name) for name in sets if name != STYLE]
+    shipped = [pack.host.concept_sets.get(name) for name in plan.sets if name != STYLE]
     built = tuple(add(concept.name, concept.name, concept.phrases, concept.defaults) for concept in shipped)
-    if together and len(built) > 1:
+    if plan.together and len(built) > 1:
         guards.append(Guard(TOGETHER, tuple(concept.name for concept in shipped), built))
-    artists = dict.fromkeys(s.concept for s in sentences if s.concept.startswith(f"{STYLE}:"))
-    for artist in artists if STYLE in sets else ():
+    for artist in plan.artists if STYLE in plan.sets else ():
         add(STYLE, artist, (artist.removeprefix(f"{STYLE}:"),))
-    for path in files:
+    for path in plan.files:
         loaded = pack.safree.storage.load(path)
         guards.append(Guard(f"{path.stem} (file)", (loaded.name,), (loaded,)))
     return guards, seconds
@@ -159,15 +184,6 @@ def fingerprint(pack, clip) -> str:
         probes = pack.host.embeddings.embeddings_of(clip, encoder).probes
         hashed.update(encoder.key.encode())
         hashed.update((probes / probes.abs().max() * 1000).round().to(int).numpy().tobytes())
-    return hashed.hexdigest()
-
-
-def method() -> str:
-    """A digest of the code and data that detection consists of."""
-    hashed = hashlib.blake2b(digest_size=8)
-    for folder, ending in (("safree", "py"), ("host", "py"), ("vocabulary", "json")):
-        for path in sorted((setup_host.ROOT / folder).glob(f"*.{ending}")):
-            hashed.update(path.read_bytes())
     return hashed.hexdigest()
 
 

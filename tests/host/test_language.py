@@ -25,7 +25,7 @@ NODE = "SafreeMeasureConcept"
 
 @pytest.fixture(scope="module")
 def clip(pack):
-    from bench.language.command import tiny
+    from bench.language.encoders import tiny
 
     return tiny()
 

@@ -30,7 +30,8 @@ TOOLS = {
         {"headless"},
     ),
     "bench": (
-        {"torch", "numpy", "PIL", "comfy", "safetensors", "matplotlib", "tqdm", "psutil", "nudenet", "folder_paths"},
+        {"torch", "numpy", "PIL", "comfy", "folder_paths", "safetensors", "tqdm", "psutil"}
+        | {"matplotlib", "nudenet", "ray"},  # optional
         {"headless", "dev"},
     ),
 }

@@ -1,0 +1,40 @@
+"""The text encoders that `bench language` measures, as plain data: what to load, and how."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from dev import setup_host, text_encoders
+
+from ..studio import skip_identity_layers
+
+NAMES = ("lang-clip", "minilm", "tiny")
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """name: one of NAMES, or anything with `files`: a checkpoint, or encoder files of the family `kind`.
+
+    folder: of lang-clip
+    """
+
+    name: str
+    files: tuple[Path, ...] = ()
+    kind: str = ""
+    folder: Path | None = None
+
+    def load(self):
+        """ComfyUI's CLIP. OSError or ValueError says what is amiss with the files."""
+        if self.files:
+            return text_encoders.from_files(list(self.files), self.kind)
+        if self.name == "tiny":
+            return tiny()
+        return text_encoders.minilm() if self.name == "minilm" else text_encoders.lang_clip(self.folder)
+
+
+def tiny():
+    """The text encoder of the tiny checkpoint, without its layers that do nothing."""
+    clip = text_encoders.from_files([setup_host.base() / "models" / "checkpoints" / setup_host.CHECKPOINT])
+    skip_identity_layers(clip)
+    return clip
