@@ -73,14 +73,14 @@ def _parser() -> argparse.ArgumentParser:
 
     prompts = commands.add_parser("prompts", parents=[common, guards], help="your checkpoint, your CSV of prompts")
     prompts.add_argument(
-        "csv", type=Path, help="columns prompt, adv_prompt or 'sensitive prompt'; evaluation_seed, ..."
+        "csv", type=Path, help="columns prompt, adv_prompt or 'sensitive prompt'; seed and guidance as in I2P"
     )
     prompts.add_argument("--checkpoint", type=Path, help="a checkpoint file (default: the tiny one)")
     prompts.add_argument("--concept-set", default="weapons", help="a file of concept_sets/, without .json")
     prompts.add_argument("--detector", choices=["tiny", "nudenet"], default="tiny")
     prompts.add_argument("--family", default="weapon", help="what the detector 'tiny' looks for")
     prompts.add_argument("--steps", type=int, default=8)
-    prompts.add_argument("--cfg", type=float, default=5.0, help="where the CSV has no evaluation_guidance")
+    prompts.add_argument("--cfg", type=float, default=5.0, help="where the CSV has no guidance")
     prompts.add_argument("--size", type=int, default=128, help="pixels; 512 for SD1.5")
     prompts.add_argument("--limit", type=int, help="only the first so many prompts")
     prompts.add_argument("--seeds", type=int, default=1, help="pictures of a prompt: its seed, the next one, ...")

@@ -277,5 +277,5 @@ def _connect(address: str):
     try:
         ray.init(address, log_to_driver=False, logging_level="warning", **options)
     except (ConnectionError, RuntimeError, ValueError, ImportError, OSError) as error:
-        raise SystemExit(f"bench: no Ray cluster at {address!r}: {error} {PAGE}.") from error
+        raise SystemExit(f"bench: no Ray cluster at {address!r}, or not with this token: {error} {PAGE}.") from error
     return ray

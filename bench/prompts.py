@@ -9,12 +9,15 @@ from pathlib import Path
 
 from . import kept
 from .guards import BY_NAME, Bench, Guard
-from .judges import JUDGES, ClipScore
+from .judges import JUDGES, ClipScore, Judge
 from .statistics import rate
 from .studio import CACHE, Sampling, Studio
 from .world import Concept, Item
 
-PROMPT_COLUMNS = ("adv_prompt", "sensitive prompt", "prompt")  # the first that has text is the prompt
+# Of each, the first that has text counts: names of the attack sets, of SAFREE's own lists, and of I2P.
+PROMPT_COLUMNS = ("adv_prompt", "sensitive prompt", "prompt")
+SEED_COLUMNS = ("evaluation_seed", "sd_seed")
+GUIDANCE_COLUMNS = ("evaluation_guidance", "sd_guidance_scale")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,28 +42,32 @@ class Result:
 
 def read(path: Path) -> list[Prompt]:
     """The prompts of a CSV file; SystemExit names the line and what is wrong with it."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows, columns = list(enumerate(reader, 2)), reader.fieldnames
+    except (OSError, ValueError, csv.Error) as error:
+        raise SystemExit(f"bench: {path} cannot be read: {error}.") from error
+    if not set(columns or ()) & set(PROMPT_COLUMNS):
+        raise SystemExit(f"bench: {path.name} has columns {columns}, none of {', '.join(PROMPT_COLUMNS)}.")
     out = []
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not set(reader.fieldnames or ()) & set(PROMPT_COLUMNS):
-            raise SystemExit(
-                f"bench: {path.name} has columns {reader.fieldnames}, none of {', '.join(PROMPT_COLUMNS)}."
-            )
-        for number, row in enumerate(reader, 2):
-            text = next((row[c].strip() for c in PROMPT_COLUMNS if (row.get(c) or "").strip()), "")
-            if not text:
-                continue
-            try:
-                seed = int(float(row.get("evaluation_seed") or 0))
-                guidance = float(row["evaluation_guidance"]) if row.get("evaluation_guidance") else None
-            except ValueError as error:
-                raise SystemExit(
-                    f"bench: {path.name}, line {number}: {error}. Seeds and guidance are numbers."
-                ) from error
-            out.append(Prompt(text, seed, guidance, row.get("categories") or ""))
+    for number, row in rows:
+        if not (text := _first(row, PROMPT_COLUMNS)):
+            continue
+        try:
+            seed = int(float(_first(row, SEED_COLUMNS) or 0))
+            guidance = float(_first(row, GUIDANCE_COLUMNS)) if _first(row, GUIDANCE_COLUMNS) else None
+        except (ValueError, OverflowError) as error:
+            raise SystemExit(f"bench: {path.name}, line {number}: {error}. Seeds and guidance are numbers.") from error
+        out.append(Prompt(text, seed, guidance, row.get("categories") or ""))
     if not out:
         raise SystemExit(f"bench: {path.name} holds no prompt.")
     return out
+
+
+def _first(row: dict, columns: tuple[str, ...]) -> str:
+    """What the first of some columns that has text holds; "" where none has."""
+    return next((row[name].strip() for name in columns if (row.get(name) or "").strip()), "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +103,7 @@ class Measurer:
         self.bench, self.usual = Bench(self.studio), plan.sampling
         phrases = self.studio.pack.host.concept_sets.get(plan.concept_set).phrases
         self.concept = Concept(plan.concept_set, phrases, frozenset())
-        self.judge = JUDGES[plan.detector](plan.family)
+        self.judge: Judge = JUDGES[plan.detector](plan.family)
         self.score = ClipScore(*plan.clip) if plan.clip else None
         self.identity = (self.studio.checkpoint, phrases)
 

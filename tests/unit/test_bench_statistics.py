@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.gate import regressions
-from bench.prompts import read
+from bench.prompts import Prompt, read
 from bench.statistics import mse, psnr, rate, wilson
 from bench.world import LEFT_OUT, World
 
@@ -90,6 +90,7 @@ def test_unlisted_phrases_are_not_in_the_guards_list():
         ("text\na wolf\n", "none of adv_prompt"),
         ("prompt\n\n", "holds no prompt"),
         ("prompt,evaluation_seed\na wolf,many\n", "line 2"),
+        ("prompt,sd_seed\na wolf,inf\n", "line 2"),
     ],
 )
 def test_an_unusable_csv_says_what_is_wrong(tmp_path, text, problem):
@@ -97,3 +98,16 @@ def test_an_unusable_csv_says_what_is_wrong(tmp_path, text, problem):
     file.write_text(text)
     with pytest.raises(SystemExit, match=problem):
         read(file)
+
+
+def test_a_csv_may_have_the_columns_of_i2p(tmp_path):
+    file = tmp_path / "i2p.csv"
+    file.write_text(
+        "prompt,categories,sd_seed,sd_guidance_scale,evaluation_seed\na wolf,violence,7,7.5,\na fox,violence,7,7.5,9\n"
+    )
+    assert read(file) == [Prompt("a wolf", 7, 7.5, "violence"), Prompt("a fox", 9, 7.5, "violence")]
+
+
+def test_a_csv_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(SystemExit, match="cannot be read"):
+        read(tmp_path / "no.csv")
