@@ -182,7 +182,7 @@ def test_language_comes_out_as_in_one_process_with_the_run_killed_and_then_a_wor
     single(*options, str(tmp_path / "alone"))
     outcomes, results = (Path("language", name) for name in ("outcomes.jsonl", "results.json"))
     expected = [json.loads(line) for line in lines(tmp_path / "alone" / outcomes)]
-    process = start(*options, str(tmp_path))
+    process = start(*options, str(tmp_path), "--workers", "1")
     wait(lambda: lines(tmp_path / outcomes), process)
     process.kill()
     process.wait()
