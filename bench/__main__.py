@@ -34,6 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     overhead.add_argument("--full", action="store_true", help="longer prompts, larger batches and pictures (an hour)")
     overhead.add_argument("--only", nargs="*", default=(), metavar="NAME", help="stages with this in their name")
 
+    start = commands.add_parser("start", parents=[common], help="import time of the pack, and the first prompt")
+    start.add_argument("--rounds", type=int, default=3)
+
     encoders = commands.add_parser("encoders", parents=[common], help="cost of guarding, on encoders of full size")
     encoders.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     encoders.add_argument("--models", default="sd15,sdxl,flux,qwen", help="comma-separated (default: all)")
@@ -110,6 +113,7 @@ def main() -> None:
         "overhead": _overhead,
         "prompts": _prompts,
         "soak": _soak,
+        "start": _start,
         "unasked": _unasked,
     }
     measure[arguments.command](arguments, out)
@@ -177,6 +181,12 @@ def _overhead(arguments, out: Path) -> None:
     from . import overhead
 
     overhead.run(out, arguments.full, tuple(arguments.only))
+
+
+def _start(arguments, out: Path) -> None:
+    from . import start
+
+    start.run(out, arguments.rounds)
 
 
 def _encoders(arguments, out: Path) -> None:

@@ -6,14 +6,10 @@ must pass are guarded with a threshold that nothing reaches.
 
 from __future__ import annotations
 
-import collections
-import contextlib
 import gc
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +17,7 @@ import torch
 from dev import inprocess
 
 from . import full_size
+from .calls import Calls, forget_words, own_calibrations, stores
 from .encoder_records import Cost, Once, Run, write
 
 FLAGGED_WORDS = 20
@@ -28,31 +25,6 @@ CONCEPTS = ("weapons", "nudity", "gore", "drugs", "hate_symbols")
 NEVER = 0.999  # threshold that no word reaches
 FEWEST_ROUNDS = 3  # however long they take
 RESIDENCES = ("resident", "streamed")
-
-
-class Calls:
-    """Counts what goes through the encoders of a CLIP."""
-
-    def __init__(self, clip):
-        from comfy.sd1_clip import SDClipModel
-
-        self._seen: collections.Counter = collections.Counter()
-        for name, model in clip.cond_stage_model.named_children():
-            if isinstance(model, SDClipModel):
-                model.register_forward_pre_hook(partial(self._note, name.removeprefix("clip_")))
-
-    def _note(self, key: str, _model, inputs: tuple) -> None:
-        tokens = inputs[0]
-        self._seen.update({(key, 0): len(tokens), (key, 1): 1, (key, 2): sum(map(len, tokens))})
-
-    @contextlib.contextmanager
-    def counted(self) -> Iterator[dict[str, tuple[int, int, int]]]:
-        """Yields a dict that holds, at the end, (rows, calls, tokens) by encoder."""
-        before, out = self._seen.copy(), {}
-        yield out
-        keys = dict.fromkeys(key for key, _ in self._seen)
-        found = {key: tuple(self._seen[key, n] - before[key, n] for n in range(3)) for key in keys}
-        out.update({key: counts for key, counts in found.items() if counts[1]})
 
 
 class Bench:
@@ -79,10 +51,8 @@ class Bench:
         self.spaces = self.build(5)
 
     def calibrate(self) -> None:
-        for encoder in self.host.encoders.encoders(self.clip):
-            self.host.calibrations.calibration(
-                self.clip, encoder, self.host.embeddings.embeddings_of(self.clip, encoder)
-            )
+        for encoder, store in stores(self.host, self.clip):
+            self.host.calibrations.calibration(self.clip, encoder, store)
 
     def build(self, count: int) -> tuple:
         sets = [self.host.concept_sets.get(name) for name in CONCEPTS[:count]]
@@ -100,16 +70,6 @@ class Bench:
         if self.run.device == "cuda":
             torch.cuda.synchronize()
         return self.clock() - start, value
-
-    def forget_words(self) -> None:
-        """As if no word had ever been encoded; calibration and concepts stay."""
-        for _, store in self._stores():
-            store._kept.clear()
-
-    def _stores(self) -> list[tuple]:
-        """(encoder, its kept embeddings) of the CLIP."""
-        found = self.host.encoders.encoders(self.clip)
-        return [(encoder, self.host.embeddings.embeddings_of(self.clip, encoder)) for encoder in found]
 
     def encode(self, text: str) -> list:
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
@@ -131,7 +91,7 @@ class Bench:
             with self.calls.counted() as own:
                 unguarded.append(self._timed(lambda: self.encode(text))[0])
             if new:
-                self.forget_words()
+                forget_words(self.host, self.clip)
             with self.calls.counted() as all_calls:
                 seconds, report = self._timed(lambda: self.guard(text, concepts, threshold))
             guarded.append(seconds)
@@ -173,21 +133,6 @@ def _measure_model(name: str, run: Run, note: Callable[[Cost | Once], None]) -> 
                     note(bench.measure(residence, prompt, text, new, concepts, threshold))
 
 
-@contextlib.contextmanager
-def _own_calibrations() -> Iterator[None]:
-    """Inside, calibrations are kept in a folder that goes afterwards: random encoders are nobody's."""
-    import folder_paths
-
-    kind = inprocess.load_pack().host.folders.CALIBRATION
-    before = folder_paths.folder_names_and_paths[kind]
-    with tempfile.TemporaryDirectory() as folder:
-        folder_paths.folder_names_and_paths[kind] = ([folder], before[1])
-        try:
-            yield
-        finally:
-            folder_paths.folder_names_and_paths[kind] = before
-
-
 def run(out: Path, models: tuple[str, ...], settings: Run) -> None:
     """Measure one model after the other; encoders.json and report.md in `out` are written after each figure."""
     out.mkdir(parents=True, exist_ok=True)
@@ -204,7 +149,7 @@ def run(out: Path, models: tuple[str, ...], settings: Run) -> None:
         print(f"{time.perf_counter() - began:6.1f} s {item.row()}", flush=True)
         write(done, settings, out)
 
-    with _own_calibrations(), torch.inference_mode():
+    with own_calibrations(), torch.inference_mode():
         for name in models:
             reserved = comfy.model_management.EXTRA_RESERVED_VRAM
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import statistics
 import time
@@ -14,36 +15,14 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from .calls import Calls, forget_words, own_calibrations
 from .selection import choose
 from .studio import Sampling, Studio
 from .world import World
 
 BENIGN = "a wolf near a robot on a yellow background with a red rocket and one corn next to the turtle"
 FLAGGED = "a wolf near a gun on a yellow background with a red rocket and one corn next to the turtle"
-FILLER = [
-    "a",
-    "red",
-    "lollipop",
-    "next",
-    "to",
-    "a",
-    "blue",
-    "snake",
-    "and",
-    "a",
-    "green",
-    "cactus",
-    "near",
-    "the",
-    "turtle",
-    "with",
-    "one",
-    "corn",
-    "on",
-    "a",
-    "yellow",
-    "bread",
-]
+LINKS = ("a", "near a", "on a", "and a")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,23 +52,31 @@ class Cost:
     seconds: float
     wall: float
     ratio: float  # to the stage's first variant in the same round
+    encoded: tuple[int, int, int] = (0, 0, 0)  # rows, calls and tokens, padding included, of the text encoder
 
     def row(self) -> str:
-        return f"| {self.stage} | {self.variant} | {self.seconds:.3f} | {self.wall:.3f} | {self.ratio:.3f} |"
+        encoded = " / ".join(map(str, self.encoded)) if any(self.encoded) else "none"
+        return (
+            f"| {self.stage} | {self.variant} | {self.seconds:.3f} | {self.wall:.3f} | {self.ratio:.3f} | {encoded} |"
+        )
 
 
-def paired(stage: str, variants: dict[str, Callable[[], object]], rounds: int) -> list[Cost]:
+def paired(stage: str, variants: dict[str, Callable[[], object]], rounds: int, calls: Calls) -> list[Cost]:
     """Run all variants in turn, `rounds` times after one warm-up, in rotating order; the first is the yardstick."""
     names = list(variants)
+    encoded: dict[str, tuple[int, int, int]] = {}
     cpu: dict[str, list[float]] = {name: [] for name in names}
     wall: dict[str, list[float]] = {name: [] for name in names}
     for n in range(rounds + 1):
         for name in (*names[n % len(names) :], *names[: n % len(names)]):
-            start, start_cpu = time.perf_counter(), time.process_time()
-            variants[name]()
+            with calls.counted() as counts:
+                start, start_cpu = time.perf_counter(), time.process_time()
+                variants[name]()
+                used, used_cpu = time.perf_counter() - start, time.process_time() - start_cpu
+            encoded[name] = tuple(map(sum, zip(*counts.values(), strict=True))) or (0, 0, 0)
             if n:
-                cpu[name].append(time.process_time() - start_cpu)
-                wall[name].append(time.perf_counter() - start)
+                cpu[name].append(used_cpu)
+                wall[name].append(used)
     yardstick = cpu[names[0]]
     return [
         Cost(
@@ -98,6 +85,7 @@ def paired(stage: str, variants: dict[str, Callable[[], object]], rounds: int) -
             statistics.median(cpu[name]),
             statistics.median(wall[name]),
             statistics.median(a / b for a, b in zip(cpu[name], yardstick, strict=True)),
+            encoded[name],
         )
         for name in names
     ]
@@ -116,14 +104,21 @@ class Stages:
         phrases = (self.phrases * (count // len(self.phrases) + 1))[:count]
         return self.host.subspaces.build_subspace(self.studio.clip, "weapon", phrases)
 
-    def guard(self, text: str, spaces=None) -> list:
-        settings = self.host.report.Settings()
+    def guard(self, text: str, spaces=None, threshold: float = 0.0) -> list:
+        settings = self.host.report.Settings(threshold=threshold)
         return self.host.guard.guard_prompt(self.studio.clip, text, spaces or self.spaces, settings)[0]
 
-    def encoding(self, text: str, spaces=None) -> dict[str, Callable]:
+    def guard_new(self, *prompt) -> list:
+        forget_words(self.host, self.studio.clip)
+        return self.guard(*prompt)
+
+    def encoding(self, text: str, spaces=None, threshold: float = 0.0) -> dict[str, Callable]:
+        prompt = (text, spaces, threshold)
+        self.guard(*prompt)
         return {
             "CLIPTextEncode": lambda: self.studio.encode(text),
-            "SafreeConditioning": lambda: self.guard(text, spaces),
+            "SafreeConditioning, words new": lambda: self.guard_new(*prompt),
+            "SafreeConditioning, words known": lambda: self.guard(*prompt),
         }
 
     def sampling(self, batch: int = 1, pixels: int = 128) -> dict[str, Callable]:
@@ -154,6 +149,12 @@ class Stages:
         return {name: lambda make=make, cond=cond: sample(make, cond) for name, (make, cond) in makers.items()}
 
 
+def harmless(count: int) -> str:
+    """A prompt of `count` words in which the guard flags nothing: things that the test checkpoint knows."""
+    phrases = (f"{link} {noun}" for link, noun in zip(itertools.cycle(LINKS), itertools.cycle(World().pool)))
+    return " ".join(itertools.islice((word for phrase in phrases for word in phrase.split()), count))
+
+
 def plan(stages: Stages, size: Size) -> list[tuple[str, Callable[[], dict[str, Callable]]]]:
     """(stage, what makes its variants) of all that is measured."""
     jobs = [
@@ -165,8 +166,7 @@ def plan(stages: Stages, size: Size) -> list[tuple[str, Callable[[], dict[str, C
     counts = {f"{count} phrases": partial(stages.subspace, count) for count in size.concepts}
     jobs.append(("subspace", lambda: {"one text": partial(stages.studio.encode, "a gun"), **counts}))
     for count in size.words:
-        text = " ".join((FILLER * (count // len(FILLER) + 1))[:count])
-        jobs.append((f"encoding, {count} words", partial(stages.encoding, text)))
+        jobs.append((f"encoding, {count} words, nothing flagged", partial(stages.encoding, harmless(count))))
 
     def encoding_with(count: int) -> dict[str, Callable]:
         return stages.encoding(BENIGN, (stages.subspace(count),))
@@ -183,11 +183,12 @@ def run(out: Path, full: bool = False, only: tuple[str, ...] = ()) -> list[Cost]
     out.mkdir(parents=True, exist_ok=True)
     size = FULL if full else SHORT
     stages = Stages(Studio(Sampling(), skip_idle_layers=False), size.steps)
+    calls, costs = Calls(stages.studio.clip), []
     jobs = choose(plan(stages, size), itemgetter(0), only, "stage")
-    costs = []
-    for stage, variants in tqdm(jobs, desc="overhead", unit="stage"):
-        costs += paired(stage, variants(), size.rounds * (3 if stage.startswith("sampling") else 1))
-        write(costs, size, out)
+    with own_calibrations(copied=True):
+        for stage, variants in tqdm(jobs, desc="overhead", unit="stage"):
+            costs += paired(stage, variants(), size.rounds * (3 if stage.startswith("sampling") else 1), calls)
+            write(costs, size, out)
     return costs
 
 
@@ -199,10 +200,11 @@ def write(costs: list[Cost], size: Size, out: Path) -> None:
         "# Overhead of the guard",
         "",
         f"Medians of {size.rounds} paired rounds, of sampling {3 * size.rounds} with {size.steps} steps, on the CPU, "
-        f"{torch.get_num_threads()} threads. Ratio: CPU time to the stage's first variant in the same round.",
+        f"{torch.get_num_threads()} threads. Ratio: CPU time to the stage's first variant in the same round. Encoded: "
+        "rows / calls / tokens of the text encoder, the prompt's own encoding included.",
         "",
-        "| stage | variant | CPU seconds | wall seconds | ratio |",
-        "|---|---|---|---|---|",
+        "| stage | variant | CPU seconds | wall seconds | ratio | encoded |",
+        "|---|---|---|---|---|---|",
         *(cost.row() for cost in costs),
     ]
     (out / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -22,7 +23,7 @@ def steer(clip, found, tokens, base, subspaces, settings):
     findings, flagged, spellings = [], [], {}
     for encoder in found:
         words = encoder.words(tokens[encoder.key])
-        noted = _detect(clip, encoder, words, subspaces, len(found), _whole(clip, encoder, tokens[encoder.key], base))
+        noted = _detect(clip, encoder, words, subspaces, len(found), _wholes(clip, encoder, tokens[encoder.key], base))
         findings += noted
         spellings[encoder.key] = Spelling(words)
         flagged += [(encoder.key, i, finding.strength) for i, finding in enumerate(noted) if finding.strength]
@@ -50,25 +51,29 @@ def steer(clip, found, tokens, base, subspaces, settings):
     return findings, filtered, 1.0
 
 
-def _whole(clip, encoder: Encoder, chunks, base) -> torch.Tensor | None:
-    """Pooled embedding [1, D] of a short prompt, if the host's own encoding of it holds that: a CLIP's end state.
+def _wholes(clip, encoder: Encoder, chunks, base) -> torch.Tensor | None:
+    """Pooled embeddings [chunks, D] of a prompt, if the host's own encoding of it holds them: a CLIP's end states.
 
-    None where it does not: with weights, several chunks or scheduled LoRAs, and for other encoders.
+    None where it does not: with weights or scheduled LoRAs, and for other encoders.
     """
     slot = families.slots(clip.cond_stage_model).get(encoder.key)
     weighted = any(token[1] != 1.0 for chunk in chunks for token in chunk)
-    if slot is None or encoder.kind.pooling != "end" or weighted or len(chunks) > 1 or len(base) > 1:
+    if slot is None or encoder.kind.pooling != "end" or weighted or len(base) > 1:
         return None
     states, width = base[0][0], embeddings_of(clip, encoder).probes.shape[1]
-    end = encoder.bounds(chunks[0])[1] + (states.shape[1] - len(chunks[0]) if slot.last else 0)
-    pooled = states[:, end, slot.column : slot.column + width].float().cpu()
+    starts = list(itertools.accumulate((len(chunk) for chunk in chunks), initial=0))
+    before = states.shape[1] - starts[-1] if slot.last else 0
+    if before < 0 or before + starts[-1] > states.shape[1]:
+        return None  # the host has cut it
+    ends = [before + start + encoder.bounds(chunk)[1] for start, chunk in zip(starts, chunks, strict=False)]
+    pooled = states[0, ends, slot.column : slot.column + width].float().cpu()
     return pooled if torch.isfinite(pooled).all() else None  # then encoding says what is wrong
 
 
-def _detect(clip, encoder: Encoder, words: list[Word], subspaces, encoders: int, whole=None) -> list[Finding]:
+def _detect(clip, encoder: Encoder, words: list[Word], subspaces, encoders: int, wholes=None) -> list[Finding]:
     """One finding for each word of an encoder's prompt: plan what to look at, score it, decide.
 
-    whole: the pooled embedding [1, D] of the prompt, if it is known already.
+    wholes: the pooled embeddings [chunks, D] of the prompt, if they are known already.
     """
     findings = [Finding(encoder.key, word.text) for word in words]
     prompt = _Prompt.of(clip, encoder, words, subspaces)
@@ -80,16 +85,30 @@ def _detect(clip, encoder: Encoder, words: list[Word], subspaces, encoders: int,
         decision.Rule([values[k] for values in alone], contrast.limit(tests, subspace.threshold))
         for k, (contrast, subspace) in enumerate(zip(prompt.contrasts, subspaces, strict=True))
     ]
-    if whole is not None and len(prompt.windows) == 1:
-        leanings = prompt.lean(whole)
-    else:
-        leanings = prompt.lean_windows([(w, frozenset()) for w in range(len(prompt.windows))])
     views, harmless = prompt.views(), [unit.harmless for unit in prompt.units]
+    leanings = _look(prompt, rules, views, harmless, wholes)
     rules = _within_compounds(prompt, rules, decision.suspects(rules, views, leanings, harmless))
     for verdict in decision.decide(rules, views, leanings, prompt.lean_windows, harmless):
         for i in prompt.units[verdict.unit].words:
             note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
     return findings
+
+
+def _look(prompt: _Prompt, rules, views, harmless, wholes) -> list[list[float]]:
+    """[windows][concepts] of the whole windows; what the chunks that the host has encoded leave clear is not encoded.
+
+    Where a prompt is one chunk and one window, the chunk is the window.
+    """
+    unclear = range(len(prompt.windows))
+    leanings = [[-1.0] * len(rules) for _ in unclear]
+    if wholes is not None:
+        leanings = prompt.lean_chunks(wholes)
+        one = len(wholes) == len(prompt.windows) == 1
+        unclear = [] if one else decision.unclear(rules, views, leanings, harmless)
+    if unclear:
+        for w, values in zip(unclear, prompt.lean_windows([(w, frozenset()) for w in unclear]), strict=True):
+            leanings[w] = values
+    return leanings
 
 
 def _within_compounds(prompt: _Prompt, rules: list[decision.Rule], suspects: list[int]) -> list[decision.Rule]:
@@ -153,6 +172,12 @@ class _Prompt:
         rows = [self._row(self.windows[w], masked) for w, masked in wanted]
         return self.lean(encode_pooled(self.clip, self.encoder, rows))
 
+    def lean_chunks(self, wholes: torch.Tensor) -> list[list[float]]:
+        """[windows][concepts] of the chunks that each window stands in, pooled [chunks, D]; of several the higher."""
+        chunks = self.lean(wholes)
+        inside = [{chunk for i in window for chunk, _ in self.words[i].places} for window in self.windows]
+        return [[max(values) for values in zip(*(chunks[c] for c in found), strict=True)] for found in inside]
+
     def lean(self, embeddings: torch.Tensor) -> list[list[float]]:
         """[n][concepts] of pooled embeddings [n, D]."""
         return torch.stack([contrast.lean(embeddings) for contrast in self.contrasts], dim=1).tolist()
@@ -167,8 +192,7 @@ def _plan(words: list[Word], encoder: Encoder, subspaces) -> tuple[list[plan.Uni
     """What of a prompt is judged, and together with what text around it."""
     known = vocabulary.load()
     phrases = [phrase for subspace in subspaces for phrase in subspace.phrases]
-    retained = [phrase for subspace in subspaces for phrase in subspace.retained]
-    compounds = known.compounds.with_phrases(retained) if retained else known.compounds
+    compounds = known.compounds_and(tuple(phrase for subspace in subspaces for phrase in subspace.retained))
     units = plan.units(_texts(words), known.joining, compounds, plan.Matcher(phrases))
     return units, plan.windows([len(word.tokens) for word in words], encoder.room)
 

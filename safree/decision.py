@@ -11,6 +11,8 @@ ROUNDS = 5  # of masking; each is one call of the encoder, and one flagged word 
 SUSPECTS = 8  # units of a window that are masked one by one in a round
 SURE = 1.0  # how far a unit's own leaning must lie above the limit, to be flagged without a look at the text around it
 
+SCREEN = 0.5  # how much further a window may lean than the text that it is a part of, and still count as seen with that
+
 EVERYDAY = -0.5  # leaning below which a compound is an everyday one
 
 Lean = Callable[[list[tuple[int, frozenset[int]]]], list[list[float]]]
@@ -90,6 +92,17 @@ def suspects(
 ) -> list[int]:
     """The units that are over a limit in a whole window, in order."""
     return sorted({n for *_, n in _over(rules, views, leanings, {}, harmless)})
+
+
+def unclear(
+    rules: Sequence[Rule], views: Sequence[View], around: list[list[float]], harmless: Sequence[bool]
+) -> list[int]:
+    """The windows with a unit that could be over a limit, by the leaning [windows][concepts] of a longer text around.
+
+    A longer text leans less than the part of it that carries a concept, so SCREEN is left for what it hides.
+    """
+    margin = [[value + SCREEN for value in values] for values in around]
+    return sorted({w for w, *_ in _over(rules, views, margin, {}, harmless)})
 
 
 def _over(rules, views, now, flagged, harmless) -> list[tuple[int, int, int]]:

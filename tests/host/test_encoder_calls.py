@@ -7,20 +7,22 @@ import itertools
 
 import pytest
 
+from bench import overhead
+
 HARMLESS_20 = "a wolf near a robot on a yellow background with a red rocket and one corn next to the turtle"
 FLAGGED_20 = HARMLESS_20.replace("robot", "pistol")
 
 
 @pytest.fixture(scope="module")
 def harmless_300(pack):
-    """300 words, marks among them, of shipped harmless prompts, one after the other."""
+    """300 words, marks among them, of shipped harmless prompts, one after the other; the test encoder knows few."""
     words = itertools.chain(*(pack.safree.plan.pieces(prompt) for prompt in pack.host.vocabulary.load().prompts[::7]))
     return " ".join(itertools.islice(words, 300))
 
 
 @pytest.fixture
 def cost(pack, clip, weapons, monkeypatch):
-    """(rows, calls, flagged words) of guarding a prompt; cold: its words, though not the vocabulary, are new."""
+    """(rows, calls, flagged words) that guarding adds to a prompt's own encoding; cold: its words are new."""
     made, run = [], pack.host.encoding._states
     (encoder,) = pack.host.encoders.encoders(clip)
     store = pack.host.embeddings.embeddings_of(clip, encoder)
@@ -48,13 +50,12 @@ def cost(pack, clip, weapons, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "cold", "rows", "calls"), [(20, False, 2, 1), (20, True, 24, 2), (300, False, 12, 2), (300, True, 200, 4)]
+    ("words", "cold", "rows", "calls"),
+    [(20, False, 0, 0), (20, True, 24, 1), (75, False, 1, 1), (300, False, 8, 1), (300, True, 200, 3)],
 )
-def test_a_harmless_prompt_costs_few_rows_in_few_calls(cost, harmless_300, words, cold, rows, calls):
-    text = {20: HARMLESS_20, 300: harmless_300}[words]
-    assert len(text.split()) == words
-    threshold = 0.99 if words == 300 else 0.0  # the tiny encoder knows few of these words
-    used, made, flagged = cost(text, cold=cold, threshold=threshold)
+def test_a_harmless_prompt_costs_few_rows_in_few_calls(cost, words, cold, rows, calls):
+    """One call, and up to four rows, are the prompt's own encoding and come on top."""
+    used, made, flagged = cost(HARMLESS_20 if words == 20 else overhead.harmless(words), cold=cold)
     assert flagged == 0
     assert used <= rows
     assert made <= calls
@@ -82,7 +83,7 @@ def test_memory_of_a_long_prompt_is_bounded_by_the_budget_of_a_call(pack, clip, 
         return run(model, tokens)
 
     monkeypatch.setattr(pack.host.encoding, "_states", measured)
-    text = " ".join([harmless_300] * 3)
+    text = " ".join([f"({harmless_300}:1.1)"] * 3)  # with weights the host's own encoding clears no window
     pack.host.guard.guard_prompt(clip, text, (weapons,), pack.host.report.Settings())
     assert len(sizes) > 2
     assert max(sizes) <= pack.host.encoding.CPU_TOKENS

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safree import decision, plan
-from safree.decision import Rule, Verdict, View, decide, suspects
+from safree.decision import SCREEN, Rule, Verdict, View, decide, suspects, unclear
 
 EVERYDAY, FULL, LIMIT = -1.0, 1.0, 0.4
 JOINING = frozenset({"a", "and", "the"})
@@ -221,3 +221,19 @@ def test_a_suspect_counts_half_as_itself_and_half_as_its_compound_and_never_more
 
 def test_no_units_give_no_verdicts():
     assert list(decide([Rule([], LIMIT)], [View(())], [[0.9]], lambda rows: [], [])) == []
+
+
+@pytest.mark.parametrize(
+    ("alone", "around", "windows"),
+    [
+        (EVERYDAY, EVERYDAY, []),
+        (EVERYDAY, LIMIT - EVERYDAY - SCREEN, []),
+        (EVERYDAY, LIMIT - EVERYDAY - SCREEN + 0.01, [1]),  # the window may lean further than the text around it
+        (LIMIT - EVERYDAY, EVERYDAY, [1]),
+    ],
+)
+def test_only_windows_that_could_be_over_a_limit_are_looked_at(alone, around, windows):
+    rules = [Rule([EVERYDAY, alone], LIMIT), Rule([EVERYDAY, EVERYDAY], LIMIT)]
+    leanings = [[EVERYDAY, EVERYDAY], [around, EVERYDAY]]
+    assert unclear(rules, [View((0,)), View((1,))], leanings, [False, False]) == windows
+    assert unclear(rules, [View((0,)), View((1,))], leanings, [False, True]) == []
