@@ -158,7 +158,6 @@ def harmless(count: int) -> str:
 def plan(stages: Stages, size: Size) -> list[tuple[str, Callable[[], dict[str, Callable]]]]:
     """(stage, what makes its variants) of all that is measured."""
     jobs = [
-        ("encoding, 20 words, nothing flagged", partial(stages.encoding, BENIGN)),
         ("encoding, 20 words, one flagged", partial(stages.encoding, FLAGGED)),
         *((f"sampling, {p} pixels, batch 1", partial(stages.sampling, 1, p)) for p in size.pixels),
         *((f"sampling, 128 pixels, batch {b}", partial(stages.sampling, b)) for b in size.batches if b > 1),
