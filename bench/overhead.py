@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from .calls import Calls, forget_words, own_calibrations
+from .encoders import CONCEPTS, NEVER
 from .selection import choose
 from .studio import Sampling, Studio
 from .world import World
@@ -121,6 +122,15 @@ class Stages:
             "SafreeConditioning, words known": lambda: self.guard(*prompt),
         }
 
+    def concepts(self, text: str) -> dict[str, Callable]:
+        """With one concept, and with five; the threshold is out of reach, as the test checkpoint knows few of them."""
+        sets = [self.host.concept_sets.get(name) for name in CONCEPTS]
+        spaces = [self.host.subspaces.build_subspace(self.studio.clip, s.name, s.phrases) for s in sets]
+        return {
+            "SafreeConditioning, one concept": lambda: self.guard(text, tuple(spaces[:1]), NEVER),
+            "SafreeConditioning, five concepts": lambda: self.guard(text, tuple(spaces), NEVER),
+        }
+
     def sampling(self, batch: int = 1, pixels: int = 128) -> dict[str, Callable]:
         sampling, attention = self.host.sampling, self.host.reattention
         plain, guarded, model = self.studio.encode(FLAGGED), self.guard(FLAGGED), self.studio.model
@@ -166,6 +176,8 @@ def plan(stages: Stages, size: Size) -> list[tuple[str, Callable[[], dict[str, C
     jobs.append(("subspace", lambda: {"one text": partial(stages.studio.encode, "a gun"), **counts}))
     for count in size.words:
         jobs.append((f"encoding, {count} words, nothing flagged", partial(stages.encoding, harmless(count))))
+
+    jobs.append((f"encoding, {size.words[-1]} words, concepts", partial(stages.concepts, harmless(size.words[-1]))))
 
     def encoding_with(count: int) -> dict[str, Callable]:
         return stages.encoding(BENIGN, (stages.subspace(count),))
