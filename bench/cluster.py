@@ -10,6 +10,7 @@ import argparse
 import collections
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ TRIES = 3  # workers that one shard may lose: one that kills all of them ends th
 FORWARDED = ("COMFYUI_PATH",)  # environment variables that the workers get from here
 AMISS = (OSError, ValueError, setup_host.SetupError)  # SafreeError among them: what a user can mend
 PAGE = "docs/cluster.md says what each machine needs"
+KEPT = "What is done is kept: the same command goes on."
 
 
 class Measurer(Protocol):
@@ -144,7 +146,7 @@ def _telling():
         yield
     except (*AMISS, SystemExit) as error:
         node = ray.util.get_node_ip_address()
-        raise Fault(f"worker on {node}: {str(error).removeprefix('bench: ')}") from error
+        raise Fault(f"worker on {node}: {str(error).removeprefix('bench: ').rstrip('.')}") from error
 
 
 class Pool:
@@ -197,7 +199,7 @@ class Pool:
     def _next(self) -> tuple[int | None, Any]:
         """Wait until a worker has done something: (number of its shard, its entries), or (None, ...) without one."""
         if not self._busy:
-            raise SystemExit(f"bench: no worker is left. What is done is kept: the same command goes on. {PAGE}.")
+            raise SystemExit(f"bench: no worker is left: {self._reason}. {PAGE}. {KEPT}")
         (call,), _ = self._ray.wait(list(self._busy), num_returns=1)
         actor, number = self._busy.pop(call)
         try:
@@ -221,34 +223,39 @@ class Pool:
         if identity == self.identity:
             self._idle.append(actor)
         else:
-            self._dismiss(actor, f"a worker has {identity}, the first one {self.identity}: files differ between nodes")
+            differ = f"a worker has {identity}, the first one {self.identity}"
+            self._dismiss(actor, f"{differ}: files or kinds of GPU differ")
 
     def _refuse(self, actor, number: int | None, error) -> None:
         """Do without a worker that cannot start; an error in a shard would come again on any other."""
-        cause = error.cause if isinstance(error.cause, Fault) else None
-        if number is not None or not cause:
-            if cause is None:
-                raise error
-            raise SystemExit(f"bench: {cause}. What is done is kept: the same command goes on.")
-        self._dismiss(actor, str(cause))
+        if not isinstance(error.cause, Fault):
+            raise error
+        if number is not None:
+            raise SystemExit(f"bench: {error.cause}. {KEPT}")
+        self._dismiss(actor, str(error.cause))
 
     def _lose(self, actor, number: int | None, error) -> None:
         """Put the shard of a lost worker in front of the others, and have the worker started again."""
-        reason = str(error).strip().splitlines()[0]
+        said = str(error).strip().splitlines()
         if number is None:
-            self._dismiss(actor, f"a worker was lost while it started, {TRIES + 1} times: {reason}")
+            node = re.search(r"\bip=([\w.:]+)", str(error))
+            place = node.group(1) if node else "a machine that is gone"
+            why = f"worker on {place} does not start ({said[-1].strip()})"
+            self._dismiss(actor, f"{why}: see that {setup_host.ROOT} is the same there")
             return
+        reason = said[0]
         self._losses[number] += 1
         if self._losses[number] == TRIES:
             raise SystemExit(
                 f"bench: a shard lost {TRIES} workers, the last one so: {reason} Most often memory runs out: give each "
-                "worker more, or use fewer (--workers). What is done is kept: the same command goes on."
+                f"worker more, or use fewer (--workers). {KEPT}"
             )
         tqdm.write(f"A worker was lost, another one does its share: {reason}")
         self._waiting.appendleft(number)
         self._start(actor)
 
     def _dismiss(self, actor, reason: str) -> None:
+        self._reason = reason
         tqdm.write(f"Going on without a worker: {reason}. {PAGE}.")
         self._ray.kill(actor)
 
