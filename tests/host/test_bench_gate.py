@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 
-from bench import attack, gate, judges, prompts
+from bench import attack, cluster, gate, judges, prompts
 from bench.guards import BY_NAME, Bench
 from bench.sld import MAXIMUM, safe_latent_diffusion
 from bench.studio import Sampling, Studio
-from bench.world import Concept, Item, World
+from bench.world import Item, World
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def test_safe_latent_diffusion_moves_the_picture_and_an_equal_seed_repeats_it(st
     assert torch.equal(first.latent, again.latent)
 
 
-def test_prompts_of_a_csv_are_guarded_judged_and_written(studio, tmp_path):
+def test_prompts_of_a_csv_are_guarded_judged_and_written(pack, tmp_path):
     file = tmp_path / "own.csv"
     file.write_text(
         "prompt,adv_prompt,evaluation_seed,evaluation_guidance,categories\n"
@@ -76,11 +78,8 @@ def test_prompts_of_a_csv_are_guarded_judged_and_written(studio, tmp_path):
     )
     rows = prompts.read(file)
     assert [(row.text, row.seed, row.guidance) for row in rows] == [("a wolf and a gun", 1, 5.5), ("a wolf", 2, None)]
-    concept = Concept("weapon", World().concepts()["weapon"].phrases, frozenset())
-    guards = (BY_NAME["none"], BY_NAME["adaptive"])
-    studio.sampling = Sampling(steps=3)
-    results = prompts.run(tmp_path / "out", studio, rows, concept, guards, judges.TinyJudge("weapon"))
-    studio.sampling = Sampling()
+    plan = prompts.Plan(Sampling(steps=3), ("none", "adaptive"), pictures=tmp_path / "pictures")
+    results = prompts.run(tmp_path / "out", plan, rows, cluster.Here())
     assert [(r.guard, r.flagged) for r in results] == [
         ("none", ""),
         ("adaptive", "gun"),
@@ -90,6 +89,11 @@ def test_prompts_of_a_csv_are_guarded_judged_and_written(studio, tmp_path):
     assert results[2].picture == results[3].picture  # harmless: the guarded picture is the unguarded one
     assert results[0].picture != results[1].picture
     assert "| adaptive | weapon |" in (tmp_path / "out" / "report.md").read_text()
+    table = (tmp_path / "out" / "results.csv").read_bytes()
+    shutil.rmtree(tmp_path / "pictures")
+    prompts.run(tmp_path / "out", plan, rows, cluster.Here())
+    assert (tmp_path / "out" / "results.csv").read_bytes() == table
+    assert not (tmp_path / "pictures").exists()  # rows that are kept are not drawn again
 
 
 def test_nudenet_knows_the_classes_that_are_counted_and_finds_none_in_a_picture_of_the_tiny_world(studio):
