@@ -13,6 +13,7 @@ from ..safree.validation import filtered_steps
 from . import checks, marks
 from .conditioning import RANGE
 from .marks import Mark, intact, is_zero, read, role
+from .schedule import Part, looks_like_part, part_of
 
 UNITS = ("share", "steps")
 ON_PROBLEMS = ("error", "warn", "again")
@@ -25,7 +26,7 @@ PERCENT_KEYS = ("start_percent", "end_percent", *RANGE)
 class Switch:
     """How t' becomes a number of steps, and after a run what was done.
 
-    unit: 'share' of this run's steps, or 'steps' (t' counted in steps, as the paper does at any schedule length)
+    unit: 'share' of the schedule's steps, or 'steps' (t' counted in steps, as the paper does at any schedule length)
     fixed: filtered steps chosen by the user, None for the self-validated ones
     on_problem: 'error' or 'warn', where the guard cannot hold for all that is sampled; 'again' is 'error', but has a
         latent guard's second look sample once more
@@ -39,7 +40,10 @@ class Switch:
     on_problem: str = "error"
     node: str = ""
     negatives: str = "subtracting"
+    schedule: torch.Tensor | None = None  # sigmas of the whole schedule, where a run samples a part of it
     total: int = 0
+    part: Part | None = None  # of the run, where it is one
+    sampling: object = None
     filtered: list[int] = dataclasses.field(default_factory=list)
     roles: set = dataclasses.field(default_factory=set)
     problems: list[str] = dataclasses.field(default_factory=list)
@@ -51,15 +55,34 @@ class Switch:
         check_choice("negatives", self.negatives, NEGATIVES)
 
     def steps(self, mark: Mark) -> int:
+        """How many steps of the run are filtered."""
+        shared = self.fixed is None and (self.unit == "share" or mark.share >= 1)
+        if self.part and self.part.whole is None and shared and mark.share < 1:
+            return self.part.until(mark.share, self.sampling)
+        first, whole = (self.part.first, self.part.whole) if self.part and self.part.whole else (0, self.total)
         if self.fixed is not None:
-            return filtered_steps(self.fixed, self.total)
-        if self.unit == "share" or mark.share >= 1:
+            wanted = filtered_steps(self.fixed, whole)
+        elif shared:
             # a flagged prompt is filtered for a step at least, as in a stock sampler, however few steps there are
-            return filtered_steps(0, self.total, mark.share) or min(round(mark.steps), 1, self.total)
-        return filtered_steps(round(mark.steps), self.total)
+            wanted = filtered_steps(0, whole, mark.share) or min(round(mark.steps), 1, whole)
+        else:
+            wanted = filtered_steps(round(mark.steps), whole)
+        return filtered_steps(wanted - first, self.total)
 
-    def start(self, total: int) -> None:
-        self.total, self.filtered, self.roles, self.problems, self.said = total, [], set(), [], []
+    def start(self, sigmas: torch.Tensor, noise: torch.Tensor, sampling) -> None:
+        """Before a run; SafreeError where its sigmas are no part of `schedule`."""
+        self.total, self.filtered, self.roles, self.problems, self.said = len(sigmas) - 1, [], set(), [], []
+        self.part, self.sampling = None, sampling
+        if self.total and self.schedule is not None:
+            self.part = part_of(sigmas, self.schedule)
+        elif self.total and looks_like_part(sigmas, noise, sampling):
+            self.part = Part(sigmas)
+
+    @property
+    def came_before(self) -> bool:
+        """Whether a run began when the filtered steps of its schedule were over."""
+        later = self.part is not None and (self.part.first > 0 or self.part.whole is None)
+        return later and bool(self.filtered) and not max(self.filtered)
 
     def report_problems(self, found: list[str]) -> None:
         """Raise SafreeError for the first problem, or with 'warn' write all to the log and the report."""

@@ -17,8 +17,8 @@ ConceptPresences = io.Custom("CONCEPT_PRESENCE")  # tuple[ConceptPresence, ...]
 UNIT = io.Combo.Input(
     "unit",
     options=list(UNITS),
-    tooltip="How the self-validated t' counts. share: as a share of this run's steps, right for any "
-    "length. steps: as that many steps, what the paper's 50-step code does.",
+    tooltip="How the self-validated t' counts. share: as a share of the schedule's steps, right for "
+    "any length. steps: as that many steps, what the paper's 50-step code does.",
 )
 FILTERED_STEPS = io.Int.Input(
     "filtered_steps",

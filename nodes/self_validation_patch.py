@@ -18,15 +18,32 @@ class SelfValidationPatch(io.ComfyNode):
             description="SelfValidatingSampler for every other sampler and guider: a model that switches guarded "
             "conditioning at the exact step (SamplerCustomAdvanced, BasicGuider, CFGGuider, DualCFGGuider, KSampler).",
             search_aliases=ALIASES,
-            inputs=[io.Model.Input("model", tooltip="Any model."), UNIT, FILTERED_STEPS, ON_PROBLEM, NEGATIVES_INPUT],
+            inputs=[
+                io.Model.Input("model", tooltip="Any model."),
+                UNIT,
+                FILTERED_STEPS,
+                ON_PROBLEM,
+                NEGATIVES_INPUT,
+                io.Sigmas.Input(
+                    "schedule",
+                    optional=True,
+                    tooltip="Where two models share a schedule (Wan 2.2, SDXL base and refiner): all its SIGMAS. "
+                    "Then t' and filtered_steps count over the whole schedule, exactly. Without it a part counts t' by "
+                    "noise level, as a stock sampler does.",
+                ),
+            ],
             outputs=[io.Model.Output(display_name="model")],
         )
 
     @classmethod
-    def execute(cls, model, unit, filtered_steps, on_problem="error", negatives="subtracting") -> io.NodeOutput:
+    def execute(
+        cls, model, unit, filtered_steps, on_problem="error", negatives="subtracting", schedule=None
+    ) -> io.NodeOutput:
         with naming(cls):
             if model is None:
                 raise SafreeError("no MODEL is connected. Load one with a checkpoint or diffusion model loader.")
             fixed = None if filtered_steps < 0 else filtered_steps
-            switch = Switch(unit, fixed, on_problem, cls.define_schema().node_id, negatives)
+            if schedule is not None and len(schedule) < 2:
+                raise SafreeError("the schedule has no steps. Connect the SIGMAS of a scheduler, all of them.")
+            switch = Switch(unit, fixed, on_problem, cls.define_schema().node_id, negatives, schedule)
             return io.NodeOutput(self_validating(model, switch))
