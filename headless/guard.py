@@ -32,27 +32,8 @@ from .policy import Policy, Problem
 from .rewrite import CannotGuard, Rewriter
 from .workflow import Workflow, WorkflowError, command_line, write
 
-# `type` of ComfyUI's CLIP loaders whose text encoders SafreeConditioning does not know: it stops with an error there.
-UNSUPPORTED_CLIPS = frozenset(
-    [
-        "ace",
-        "boogu",
-        "flux2",
-        "hidream",
-        "hunyuan_image",
-        "hunyuan_video_15",
-        "ideogram4",
-        "joyimage",
-        "krea2",
-        "lens",
-        "mage",
-        "minimax",
-        "newbie",
-        "omnigen2",
-        "ovis",
-        "stable_audio",
-    ]
-)
+# `type` of ComfyUI's CLIP loaders whose text encoders SafreeConditioning refuses: it stops with an error there.
+UNSUPPORTED_CLIPS = frozenset(["ace", "minimax", "stable_audio"])
 
 
 @dataclasses.dataclass

@@ -18,8 +18,8 @@ from .report import Finding, note
 from .words import EMBEDDING, Spelling, Word
 
 
-def steer(clip, found, tokens, base, subspaces, settings):
-    """Detection in every encoder, then the prompt again without the flagged words (context re-encoding)."""
+def steer(clip, found, followers, tokens, base, subspaces, settings):
+    """Detection in every encoder of `found`, then the prompt again without the flagged words (context re-encoding)."""
     findings, flagged, spellings = [], [], {}
     for encoder in found:
         words = encoder.words(tokens[encoder.key])
@@ -27,6 +27,7 @@ def steer(clip, found, tokens, base, subspaces, settings):
         findings += noted
         spellings[encoder.key] = Spelling(words)
         flagged += [(encoder.key, i, finding.strength) for i, finding in enumerate(noted) if finding.strength]
+    spellings |= {one.key: Spelling(one.words(tokens[one.key])) for one in followers}
     levels = sorted({strength for *_, strength in flagged}, reverse=True)
     if not levels:
         return findings, None, 0.0
@@ -34,7 +35,7 @@ def steer(clip, found, tokens, base, subspaces, settings):
     def without(least: float):
         """The prompt without the words that any encoder flagged with strength `least` or more."""
         cleaned = dict(tokens)
-        for encoder in found:
+        for encoder in (*found, *followers):
             spelling = spellings[encoder.key]
             places = [spelling.find(spellings[key], i) for key, i, strength in flagged if strength >= least]
             cleaned[encoder.key] = encoder.neutralise(tokens[encoder.key], set().union(*places))

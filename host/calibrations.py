@@ -42,7 +42,7 @@ def _share(clip, encoder: Encoder) -> float:
     """The share of the vocabulary that is encoded: all of it, but for large encoders on a CPU."""
     if clip.patcher.load_device.type != "cpu":
         return 1.0
-    table = encoder.model.transformer.get_input_embeddings().weight.numel()
+    table = encoder.table.numel()
     work = 2.0 * TOKENS * (sum(p.numel() for p in encoder.model.transformer.parameters()) - table)
     if work <= CPU_WORK:
         return 1.0

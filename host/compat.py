@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 from collections.abc import Iterator
 
 import comfy.model_management
+import torch
+from comfy.sd1_clip import SD1ClipModel, SDClipModel
 from comfy_api.latest import io
 
 
@@ -23,6 +26,32 @@ def system_prompts() -> list[str]:
     except ImportError:
         return []
     return [f"{text} <Prompt Start> " for text in CLIPTextEncodeLumina2.SYSTEM_PROMPT.values()]
+
+
+def is_encoder(model) -> bool:
+    """Whether a part of a text model is a text encoder: ComfyUI's class for them all, or the one of Lens."""
+    return isinstance(model, SDClipModel) or type(model).__name__ == "LensGptOssClipModel"
+
+
+def reads_one(text_model) -> bool:
+    """Whether a text model encodes with its one encoder alone, whatever its tokenizer makes beside that."""
+    return getattr(type(text_model), "encode_token_weights", None) is SD1ClipModel.encode_token_weights
+
+
+def embedding_table(model) -> torch.Tensor:
+    """Token embeddings [vocabulary, D] of a text encoder."""
+    transformer = model.transformer
+    if hasattr(transformer, "get_input_embeddings"):
+        return transformer.get_input_embeddings().weight
+    return transformer.embed_tokens.weight  # of Lens
+
+
+def load(clip, key: str, rows: list[list]) -> None:
+    """Load a clip's weights to encode rows of tokens; newer versions reckon with the memory that those take."""
+    if "tokens" in inspect.signature(clip.load_model).parameters:
+        clip.load_model({key: [[(token, 1.0) for token in row] for row in rows]})
+    else:
+        clip.load_model()
 
 
 @contextlib.contextmanager

@@ -17,6 +17,9 @@ RANGE = ("clip_start_percent", "clip_end_percent")
 # Settings that ComfyUI has no node for but those that encode the prompt (SDXL, PixArt); guidance is Flux's.
 SETTINGS = ("width", "height", "crop_w", "crop_h", "target_width", "target_height", "aesthetic_score", "guidance")
 
+POOLED = "pooled_output"
+OTHERS = "conditioning_"  # of further encoders: llama3 (HiDream), mt5xl (HunyuanDiT), byt5small (HunyuanImage)
+
 Entry = list  # [tensor [1, tokens, D], dict], as ComfyUI's CONDITIONING holds them
 
 
@@ -75,35 +78,39 @@ def blend(entries: list[tuple[float, list[Entry]]]) -> list[Entry]:
     entries = [(weight, conditioning) for weight, conditioning in entries if weight]
     if len(entries) == 1 and entries[0][0] == 1:
         return entries[0][1]
-    out = []
-    for group in zip(*(conditioning for _, conditioning in entries), strict=True):
-        weights = [weight for weight, _ in entries]
-        options = dict(group[0][1])
-        if options.get("pooled_output") is not None:
-            options["pooled_output"] = _sum(weights, [entry[1]["pooled_output"] for entry in group])
-        out.append([_sum(weights, [entry[0] for entry in group]), options])
-    return out
+    weights = [weight for weight, _ in entries]
+    return [
+        _each(lambda *states: _sum(weights, list(states)), group)
+        for group in zip(*(conditioning for _, conditioning in entries), strict=True)
+    ]
 
 
 def with_norms_of(entries: list[Entry], others: list[Entry]) -> list[Entry]:
     """`entries` with every token state, and the pooled output, scaled to its norm in `others`, of the same prompt."""
-    out = []
-    for (tensor, options), (other, other_options) in zip(entries, others, strict=True):
-        options = dict(options)
-        if options.get("pooled_output") is not None:
-            options["pooled_output"] = _scaled(options["pooled_output"], other_options["pooled_output"])
-        out.append(
-            [_scaled(tensor, torch.nn.functional.pad(other, (0, 0, 0, tensor.shape[1] - other.shape[1]))), options]
-        )
-    return out
+    return [_each(_scaled, pair) for pair in zip(entries, others, strict=True)]
+
+
+def _each(function, group: tuple[Entry, ...]) -> Entry:
+    """The first of `group`, its states and what other encoders made of the prompt the `function` of the group's."""
+    tensor, options = function(*(entry[0] for entry in group)), dict(group[0][1])
+    for key in group[0][1]:
+        values = [entry[1].get(key) for entry in group]
+        if (key == POOLED or key.startswith(OTHERS)) and all(torch.is_tensor(value) for value in values):
+            options[key] = function(*values)
+    return [tensor, options]
 
 
 def _scaled(states: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    like = _as_long(like, states.shape[-2]) if like.ndim > 2 else like
     return torch.nn.functional.normalize(states, dim=-1) * like.norm(dim=-1, keepdim=True)
 
 
 def _sum(weights: list[float], tensors: list[torch.Tensor]) -> torch.Tensor:
-    length = max(tensor.shape[1] for tensor in tensors) if tensors[0].ndim == 3 else None
-    if length is not None:  # encodings of one prompt may differ in length where an encoder does not pad
-        tensors = [torch.nn.functional.pad(t, (0, 0, 0, length - t.shape[1])) for t in tensors]
+    if tensors[0].ndim > 2:  # encodings of one prompt may differ in length where an encoder does not pad
+        length = max(tensor.shape[-2] for tensor in tensors)
+        tensors = [_as_long(tensor, length) for tensor in tensors]
     return sum(weight * tensor for weight, tensor in zip(weights, tensors, strict=True))
+
+
+def _as_long(states: torch.Tensor, length: int) -> torch.Tensor:
+    return torch.nn.functional.pad(states, (0, 0, 0, length - states.shape[-2]))

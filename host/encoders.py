@@ -40,9 +40,14 @@ class Encoder:
     neutral: int
 
     @property
+    def table(self) -> torch.Tensor:
+        """Token embeddings [vocabulary, D]."""
+        return compat.embedding_table(self.model)
+
+    @property
     def width(self) -> int:
         """D of the token embeddings that this encoder takes."""
-        return self.model.transformer.get_input_embeddings().weight.shape[1]
+        return self.table.shape[1]
 
     @property
     def room(self) -> int:
@@ -55,10 +60,10 @@ class Encoder:
         The end is counted from the back, because a prompt may spell out the end token to hide what follows it.
         """
         ids = [token[0] for token in chunk]
-        first, end = _shared(ids, self.frame.head + self.frame.system), len(ids)
-        while end > first and _same(ids[end - 1], self.tokenizer.pad_token):
-            end -= 1
-        return first, end - _shared(reversed(ids[first:end]), reversed(self.frame.tail))
+        first, end = _unpadded(ids, self.tokenizer)
+        first += _shared(ids[first:end], self.frame.head + self.frame.system)
+        end -= _shared(reversed(ids[first:end]), reversed(self.frame.tail))
+        return first, _unpadded(ids[:end], self.tokenizer, first)[1]  # LongCat-Image pads before the tail
 
     def words(self, chunks: list[list[Token]]) -> list[Word]:
         """The user's words of a tokenized prompt, in order."""
@@ -87,7 +92,8 @@ class Encoder:
         In a chat template both ends of its head come first: without a head a causal encoder's first words turn into
         outliers, and all of it would cost more than the words.
         """
-        head = self.frame.head
+        # a causal encoder's first token draws the attention of all others, so where there is no head one is put there
+        head = self.frame.head or (self.neutral,) * self.kind.template
         tokens = list(head if len(head) <= 2 * HEAD else head[:HEAD] + head[-HEAD:])
         first = len(tokens)
         for i, word in enumerate(words):
@@ -111,12 +117,28 @@ def _shared(ids: Iterable, others: Iterable) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: _same(*pair), zip(ids, others, strict=False)))
 
 
-def encoders(clip, text: str = "") -> list[Encoder]:
+def _unpadded(ids: list, tokenizer, first: int = 0) -> tuple[int, int]:
+    """(first, end) of `ids` from `first` on without the padding at either end."""
+    end = len(ids)
+    while end > first and _same(ids[end - 1], tokenizer.pad_token):
+        end -= 1
+    while getattr(tokenizer, "pad_left", False) and first < end and _same(ids[first], tokenizer.pad_token):
+        first += 1
+    return first, end
+
+
+def encoders(clip, text: str | None = None) -> list[Encoder]:
     """The text encoders of `clip`, as they read the prompt `text`; SafreeError for one that this pack does not know."""
     if clip is None:
         raise SafreeError("no CLIP is connected, or the checkpoint holds no text encoder. Load one with a CLIP loader.")
+    if refused := families.refusal(clip.cond_stage_model):
+        raise SafreeError(
+            f"text encoder {refused[0]!r} is not supported: it {refused[1]}. The guard cannot be applied here."
+        )
     children = clip.cond_stage_model.named_children()
-    models = {name.removeprefix("clip_"): model for name, model in children if isinstance(model, SDClipModel)}
+    models = {name.removeprefix("clip_"): model for name, model in children if compat.is_encoder(model)}
+    for follower in families.MODELS_OF.values():
+        models.pop(follower, None)
     for key, model in models.items():
         if families.kind(key, model) is None or _tokenizer(clip, key) is None:
             raise SafreeError(
@@ -131,19 +153,46 @@ def encoders(clip, text: str = "") -> list[Encoder]:
     return [_encoder(clip, key, model, text) for key, model in models.items()]
 
 
+def followers(clip, found: list[Encoder], tokens: dict[str, list]) -> list[Encoder]:
+    """Readers of `tokens` beside the encoders `found`, in which flagged words are neutral, too; none of them flags.
+
+    SafreeError for tokens that may reach the model and that this pack does not know.
+    """
+    out, text_model = [], clip.cond_stage_model
+    if compat.reads_one(text_model):
+        return out
+    for key in (key for key in tokens if key not in {encoder.key for encoder in found}):
+        names = (families.MODELS_OF.get(key, key), f"clip_{key}")
+        if any(hasattr(text_model, name) and getattr(text_model, name) is None for name in names):
+            continue  # an encoder that this CLIP was loaded without
+        kind, tokenizer = families.FOLLOWERS.get(key), _tokenizer(clip, key)
+        if kind is None or tokenizer is None:
+            raise SafreeError(
+                f"{type(text_model).__name__} also reads the prompt as {key!r}, which is not supported, so the guard "
+                "cannot be applied here."
+            )
+        out.append(_plain(key, None, tokenizer, kind))
+    return out
+
+
 def _tokenizer(clip, key: str):
     return getattr(clip.tokenizer, f"clip_{key}", None) or getattr(clip.tokenizer, key, None)
 
 
-def _encoder(clip, key: str, model: SDClipModel, text: str) -> Encoder:
-    kind, tokenizer = families.kind(key, model), _tokenizer(clip, key)
+def _encoder(clip, key: str, model: SDClipModel, text: str | None) -> Encoder:
+    encoder = _plain(key, model, _tokenizer(clip, key), families.kind(key, model))
+    if encoder.kind.template:
+        return dataclasses.replace(encoder, frame=_template(clip, encoder, text))
+    return encoder
+
+
+def _plain(key: str, model: SDClipModel | None, tokenizer, kind: families.EncoderKind) -> Encoder:
+    """An encoder whose prompt stands between a start and an end token, where its tokenizer has them."""
     neutral = next((token for token, piece in tokenizer.inv_vocab.items() if piece == kind.neutral), None)
     if neutral is None:
         raise SafreeError(
             f"the tokenizer of text encoder {key!r} has no token {kind.neutral!r}, so it is another kind."
         )
-    if kind.template:
-        return Encoder(key, model, tokenizer, kind, _template(clip, key, text), neutral)
     start, stop = tokenizer.start_token, tokenizer.end_token
     frame = Frame(
         head=() if start is None else (start,),
@@ -152,16 +201,27 @@ def _encoder(clip, key: str, model: SDClipModel, text: str) -> Encoder:
     return Encoder(key, model, tokenizer, kind, frame, neutral)
 
 
-def _template(clip, key: str, text: str) -> Frame:
-    """What ComfyUI puts around a prompt, found by comparing two short prompts, and the host's system prompt in it."""
+def _template(clip, encoder: Encoder, text: str | None) -> Frame:
+    """What ComfyUI puts around a prompt, found by comparing two short prompts, and the host's system prompt in it.
+
+    Of an empty prompt it is all: some templates differ where there are no words.
+    """
+
+    def ids(prompt: str) -> list:
+        tokens = [token[0] for token in clip.tokenize(prompt)[encoder.key][0]]
+        return tokens[slice(*_unpadded(tokens, encoder.tokenizer))]
 
     def around(before: str) -> tuple[tuple, tuple]:
-        one, other = ([token[0] for token in clip.tokenize(before + letter)[key][0]] for letter in ("a", "b"))
-        head, tail = _shared(one, other), _shared(reversed(one), reversed(other))
-        return tuple(one[:head]), tuple(one[len(one) - tail :])
+        one, other = ids(before + "a"), ids(before + "b")
+        head, tail = one[: _shared(one, other)], one[len(one) - _shared(reversed(one), reversed(other)) :]
+        while tail and _same(tail[0], encoder.tokenizer.pad_token):
+            tail.pop(0)
+        return tuple(head), tuple(tail)
 
+    if text == "":
+        return Frame(tuple(ids(text)))
     head, tail = around("")
-    system = next((prompt for prompt in compat.system_prompts() if text.startswith(prompt)), "")
+    system = next((prompt for prompt in compat.system_prompts() if (text or "").startswith(prompt)), "")
     return Frame(head, around(system)[0][len(head) :] if system else (), tail)
 
 

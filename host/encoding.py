@@ -13,7 +13,7 @@ import comfy.utils
 import torch
 
 from ..safree import SafreeError
-from . import compat
+from . import compat, families
 
 # Tokens of one call, padding included: on a CPU about a second of a CLIP-L, so that Cancel is obeyed; elsewhere few
 # calls, because each may move the weights of a large encoder.
@@ -31,12 +31,12 @@ class Row:
 
 
 @contextlib.contextmanager
-def ready(clip) -> Iterator[None]:
-    """Inside, the clip's weights, layer choice and device are in place, as in CLIP.encode_from_tokens."""
+def ready(clip, encoder, rows: Sequence[Row]) -> Iterator[None]:
+    """Inside, the clip's weights, layer choice and device are in place for `rows`, as in CLIP.encode_from_tokens."""
     clip.cond_stage_model.reset_clip_options()
     if clip.layer_idx is not None:
         clip.cond_stage_model.set_clip_options({"layer": clip.layer_idx})
-    clip.load_model()
+    compat.load(clip, encoder.key, [row.tokens for row in rows])
     with compat.on_its_device(clip):
         yield
 
@@ -46,7 +46,7 @@ def encode_states(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
 
     As the host itself encodes them. Raises SafreeError when a state is not finite.
     """
-    with ready(clip):
+    with ready(clip, encoder, rows):
         return _checked(encoder, _states(encoder.model, [row.tokens for row in rows]))
 
 
@@ -63,8 +63,9 @@ def encode_pooled(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
         rows = [dataclasses.replace(row, tokens=row.tokens[: row.end + 1]) for row in rows]
     batches = list(_batches(rows, sorted(unique.values(), key=lambda n: len(rows[n].tokens)), _budget(clip)))
     progress = comfy.utils.ProgressBar(len(batches)) if len(batches) > 1 else None
-    model, out = _masking(encoder), {}
-    with ready(clip):
+    out = {}
+    with ready(clip, encoder, rows[:1]):
+        model = _reading(encoder)
         for batch in batches:
             comfy.model_management.throw_exception_if_processing_interrupted()
             part = [rows[n] for n in batch]
@@ -108,17 +109,35 @@ def _batches(rows: Sequence[Row], order: list[int], budget: int) -> Iterator[lis
         yield batch
 
 
-def _masking(encoder):
-    """The encoder's model, or a shallow copy that shares its weights and ignores padding."""
-    if encoder.kind.causal or encoder.model.enable_attention_masks:
-        return encoder.model
-    masking = copy.copy(encoder.model)
-    masking.enable_attention_masks = True
-    return masking
+def _reading(encoder):
+    """The encoder's model, or a shallow copy that shares its weights, ignores padding and gives one layer of several.
+
+    The middle one, where a language model's states say most of what is meant. Steering replaces tokens, so that the
+    other layers are those of the cleaned prompt, too.
+    """
+    model, wanted = encoder.model, {}
+    if not encoder.kind.causal and not model.enable_attention_masks:
+        wanted["enable_attention_masks"] = True
+    if hasattr(model, "selected_layers"):  # Lens, which also cuts its template off
+        wanted |= {"selected_layers": (_middle(model.selected_layers, model),), "txt_offset": 0}
+    elif families.returns_several_layers(model):
+        wanted |= {"layer": "hidden", "layer_idx": _middle(model.layer, model)}
+    if not wanted:
+        return model
+    reading = copy.copy(model)
+    for name, value in wanted.items():
+        setattr(reading, name, value)
+    return reading
+
+
+def _middle(layers, model) -> int:
+    return model.num_layers // 2 if layers == "all" else layers[len(layers) // 2]
 
 
 def _states(model, tokens: list[list]) -> torch.Tensor:
     """The host's encode, of rows shorter than a CLIP's too: they get the first of its positions."""
+    if not hasattr(model, "encode"):  # Lens
+        return model.encode_token_weights([[(token, 1.0) for token in row] for row in tokens])[0].detach().float().cpu()
     positions = dict(model.named_parameters()).get(POSITIONS)
     if positions is None or len(positions) <= len(tokens[0]):
         return model.encode(tokens)[0].float().cpu()
@@ -130,7 +149,7 @@ def _checked(encoder, states: torch.Tensor) -> torch.Tensor:
     if states.ndim > 3:
         raise SafreeError(
             f"text encoder {encoder.key!r} of this CLIP returns the states of several layers, shape "
-            f"{tuple(states.shape)}, which is not supported (HiDream, FLUX.2). The guard cannot be applied here."
+            f"{tuple(states.shape)}, which is not supported. The guard cannot be applied here."
         )
     if not torch.isfinite(states).all():
         raise SafreeError(

@@ -10,7 +10,7 @@ from ..safree import SafreeError, check_choice, validation
 from ..safree.subspace import MODES, ConceptSubspace
 from . import adaptive, conditioning, marks, projective
 from .embeddings import embeddings_of
-from .encoders import check_embeddings, encoders, tokenize
+from .encoders import check_embeddings, encoders, followers, tokenize
 from .report import Settings, report
 from .texts import check_texts, joined, tokenize_each
 
@@ -50,6 +50,11 @@ def _guard(clip, text: str, tokenized: Callable[[], dict], subspaces: tuple[Conc
     found = encoders(clip, text)  # also the check that this clip is supported
     tokens = tokenized()
     check_embeddings(found, tokens)
+    also = followers(clip, found, tokens)
+    if also and settings.mode != "adaptive":
+        raise SafreeError(
+            f"mode {settings.mode!r} does not reach what this model reads as {also[0].key!r}. Choose mode 'adaptive'."
+        )
     base = clip.encode_from_tokens_scheduled(tokens)
     if not active:
         return conditioning.mark(base, "unchecked"), report(text, subspaces, settings)
@@ -58,15 +63,17 @@ def _guard(clip, text: str, tokenized: Callable[[], dict], subspaces: tuple[Conc
         for subspace in active:
             subspace.check_encoder(encoder.key, probe)
     concepts = marks.fingerprints(active)
-    method = adaptive if settings.mode == "adaptive" else projective
-    findings, filtered, beta = method.steer(clip, found, tokens, base, active, settings)
+    if settings.mode == "adaptive":
+        findings, filtered, beta = adaptive.steer(clip, found, also, tokens, base, active, settings)
+    else:
+        findings, filtered, beta = projective.steer(clip, found, tokens, base, active, settings)
     if filtered is None:
         return conditioning.mark(base, "clear", concepts), report(text, subspaces, settings, findings)
     if not all(torch.isfinite(tensor).all() for tensor, _ in filtered):
         raise SafreeError("the encoded prompt holds NaN or infinity. Check its weights, such as (word:1.3).")
     steps = _validated_steps(settings, beta)
     share = validation.share(steps)
-    notes = [] if method is adaptive else projective.left_out(clip, found, base)
+    notes = [] if settings.mode == "adaptive" else projective.left_out(clip, found, base)
     done = report(text, subspaces, settings, findings, share, steps, notes)
     return conditioning.guarded(filtered, base, share, steps, concepts), done
 

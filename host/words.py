@@ -54,6 +54,11 @@ def wordpiece(piece: str) -> bytes:
     return piece[2:].encode() if piece.startswith("##") else f" {piece}".encode()
 
 
+def one_byte(piece: str) -> bytes:
+    """The byte that a token of ByT5 stands for; nothing for its special tokens."""
+    return piece.encode("latin-1") if len(piece) == 1 and ord(piece) < 256 else b""
+
+
 def split(tokens: list[tuple[object, bytes | None, Place]]) -> list[Word]:
     """Words of (token, UTF-8 or None for an embedding vector, place) in order, split as CLIP's tokenizer splits text.
 

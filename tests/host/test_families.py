@@ -109,7 +109,7 @@ def write_embeddings(clip, encoders, folder) -> None:
     """Files 'plain', of random vectors, and 'pistol', of those of that word; a part for each encoder."""
     generator, plain, pistol = torch.Generator().manual_seed(4), {}, {}
     for encoder in encoders:
-        key, table = encoder.tokenizer.embedding_key, encoder.model.transformer.get_input_embeddings().weight
+        key, table = encoder.tokenizer.embedding_key, encoder.table
         (word,) = encoder.words(clip.tokenize(f"{encoder.kind.before}pistol")[encoder.key])
         pistol[key] = table[list(word.tokens)].detach().clone()
         plain[key] = torch.randn(2, table.shape[1], generator=generator) * pistol[key].std()
@@ -297,27 +297,10 @@ def test_sd3_with_only_some_of_its_encoders(comfy_nodes, pack, keys, arguments, 
         assert columns.min() >= 768  # the columns of CLIP-L, which is not there, stay zero
 
 
-def test_an_unknown_encoder_is_an_error(comfy_nodes, pack):
+def test_an_unknown_encoder_is_an_error(comfy_nodes, pack, monkeypatch):
+    """One that ComfyUI may bring tomorrow: here one whose refusal is forgotten."""
+    for name in ("t5base", "SAT5Model"):
+        monkeypatch.delitem(pack.host.families.REFUSED, name)
     clip = tiny_models.TextModel("text_encoders.sa_t5.SAT5Model", "text_encoders.sa_t5.SAT5Tokenizer").clip()
     with pytest.raises(pack.safree.SafreeError, match="text encoder 't5base' is not supported"):
-        pack.host.subspaces.build_subspace(clip, "weapon", ("pistol",))
-
-
-ONLY_LLAMA = {"clip_l": False, "clip_g": False, "t5": False}
-SEVERAL_LAYERS = {
-    "HiDream": tiny_models.TextModel(
-        "text_encoders.hidream.hidream_clip", "text_encoders.hidream.HiDreamTokenizer", ONLY_LLAMA
-    ),
-    "FLUX.2 klein": tiny_models.TextModel(
-        "text_encoders.flux.klein_te",
-        "text_encoders.flux.KleinTokenizer",
-        config={"qwen3_4b": {**tiny_models.LLM, "num_hidden_layers": 28}},
-    ),
-}
-
-
-@pytest.mark.parametrize("name", SEVERAL_LAYERS)
-def test_an_encoder_that_returns_several_layers_is_an_error(comfy_nodes, pack, name):
-    clip = SEVERAL_LAYERS[name].clip()
-    with pytest.raises(pack.safree.SafreeError, match="states of several layers"):
         pack.host.subspaces.build_subspace(clip, "weapon", ("pistol",))

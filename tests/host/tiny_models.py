@@ -40,6 +40,7 @@ SMALL_CONFIGS = {
     "gemma2_2b": {**LLM, "vocab_size": 400},
 }
 BLOCK = 4099  # rows of random numbers that large tables repeat
+MOST = 1 << 26  # numbers of such a block
 
 CORPUS = """a cat and a pistol on a red chair
 a photo of a dog beside a banana, an apple and the moon
@@ -68,32 +69,52 @@ def sentencepiece_model(**special: int) -> torch.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class TextModel:
-    """A text model and its tokenizer, by their names in the host's package `comfy`, and how it is made small."""
+    """A text model and its tokenizer, by their names in the host's package `comfy`, and how it is made small.
+
+    arguments, tokenizer_arguments: of functions that make the classes;  options: further ones of the text model;
+    needs: a class that tells whether this ComfyUI has it, where `model` does not;  made_on_load: whether the model has
+    no weights before a file is loaded
+    """
 
     model: str
     tokenizer: str
-    arguments: dict | None = None  # of a function that makes the class
+    arguments: dict | None = None
     config: dict = dataclasses.field(default_factory=dict)
     tokenizer_data: Callable[[], dict] = dict
+    options: dict = dataclasses.field(default_factory=dict)
+    tokenizer_arguments: dict | None = None
+    needs: str = ""
+    made_on_load: bool = False
 
-    def clip(self, embeddings: str | None = None):
+    @property
+    def here(self) -> bool:
+        """Whether this ComfyUI has it."""
+        parts = [name.rpartition(".") for name in (self.model, self.tokenizer, self.needs or self.model)]
+        found = [importlib.util.find_spec(f"comfy.{module}") is not None for module, *_ in parts]
+        return all(found) and all(hasattr(_module(module), name) for module, _, name in parts)
+
+    @property
+    def target(self):
+        """What ComfyUI's loaders put together: the classes of text model and tokenizer."""
+        classes = _made(self.tokenizer, self.tokenizer_arguments), _made(self.model, self.arguments)
+        return _module("supported_models_base").ClipTarget(*classes)
+
+    def clip(self, embeddings: str | None = None, random: bool = True):
         """A CLIP made by the class that ComfyUI's loaders use, with random weights; skips the test if it has none yet.
 
         embeddings: folder of textual-inversion embeddings, which the tokenizers of some families read
+        random: with random weights; without, they are whatever memory holds
         """
-        module, _, name = self.tokenizer.rpartition(".")
-        if not importlib.util.find_spec(f"comfy.{module}") or not hasattr(_module(module), name):
+        if not self.here:
             pytest.skip(f"this ComfyUI is older than {self.tokenizer}")
-        sd, base = _module("sd"), _module("supported_models_base")
-        model = _host(self.model)
-        target = base.ClipTarget(
-            _host(self.tokenizer), model if inspect.isclass(model) else model(**(self.arguments or {}))
-        )
         configs = {**SMALL_CONFIGS, **self.config}
-        options = {f"{name}_model_config": dict(config) for name, config in configs.items()}
-        tokenizer_data = self.tokenizer_data()
-        clip = sd.CLIP(target, embeddings, tokenizer_data=tokenizer_data, model_options=options)
-        randomise(clip.cond_stage_model)
+        options = {f"{name}_model_config": dict(config) for name, config in configs.items()} | self.options
+        more = {"tokenizer_data": self.tokenizer_data(), "model_options": options}
+        if self.made_on_load:
+            more["state_dict"] = [_unmade(self.target.clip(device="cpu", model_options=options))]
+        clip = _module("sd").CLIP(self.target, embeddings, **more)
+        if random:
+            randomise(clip.cond_stage_model)
         return clip
 
 
@@ -137,6 +158,29 @@ class Family:
         return patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
 
 
+def _made(name: str, arguments: dict | None):
+    kind = _host(name)
+    if inspect.isclass(kind):
+        return kind
+    return kind(**_resolved(arguments or {}))
+
+
+def _unmade(text_model) -> dict[str, torch.Tensor]:
+    """A file for those weights of a text model that are made when one is loaded."""
+    return {
+        f"{name.partition('.transformer.')[2]}.weight": torch.zeros(
+            getattr(module, "_orig_shape", (module.out_features, module.in_features))
+        )
+        for name, module in text_model.named_modules()
+        if hasattr(module, "in_features") and getattr(module, "weight", None) is None
+    }
+
+
+def _resolved(values: dict) -> dict:
+    """`values` with the host's classes for those that name one."""
+    return {k: _host(v) if str(v).startswith("text_encoders.") else v for k, v in values.items()}
+
+
 def _module(name: str):
     return importlib.import_module(f"comfy.{name}")
 
@@ -157,9 +201,10 @@ def randomise(module: torch.nn.Module) -> None:
                 weights.fill_(0.0 if name.endswith("bias") else 1.0)
                 continue
             rows = weights.flatten(1)
-            block = torch.randn(min(BLOCK, len(rows)), rows.shape[1], generator=generator) * rows.shape[1] ** -0.5
-            for start in range(0, len(rows), BLOCK):
-                rows[start : start + BLOCK] = block[: len(rows) - start]
+            size = min(BLOCK, len(rows), MOST // rows.shape[1])
+            block = torch.randn(size, rows.shape[1], generator=generator) * rows.shape[1] ** -0.5
+            for start in range(0, len(rows), size):
+                rows[start : start + size] = block[: len(rows) - start]
 
 
 def plant_words(encoder) -> None:
@@ -170,7 +215,7 @@ def plant_words(encoder) -> None:
     where the pooled embedding is the mean of the words anyway.
     """
     with torch.no_grad():
-        table = encoder.model.transformer.get_input_embeddings().weight
+        table = encoder.table
         table *= table.shape[1] ** 0.5
         tokenizer = encoder.tokenizer
         table[[t for t in (tokenizer.start_token, tokenizer.end_token, tokenizer.pad_token) if t is not None]] = 0

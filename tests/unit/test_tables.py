@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dev.generate import fault_table, tables
+from dev.generate import encoder_table, fault_table, tables
 
 
 def fault(what: str, passed: bool, cases: int = 1) -> dict:
@@ -38,3 +38,15 @@ def test_only_what_stands_between_the_markers_is_replaced(tmp_path):
     assert path.read_text() == "before\n<!-- x -->\nnew \\1\n<!-- x -->\nafter \\1\n"
     with pytest.raises(SystemExit, match="no pair of markers"):
         tables.put(path, "<!-- y -->", "new")
+
+
+def test_an_encoder_is_listed_with_the_versions_that_ran_it_and_only_what_they_showed():
+    steered = {"steered": "yes", "encoders": "l", "extras": "pooled_output", "unflagged": "bit-identical"}
+    refused = {"steered": "refused: it makes music"}
+    newer = {"B": steered, "A": {**steered, "measured": "yes"}}
+    made = encoder_table.table({"0.29.0": newer, "0.3.75": {"C": refused}})
+    assert made.splitlines()[2:] == [
+        "| A | l | the token states, `pooled_output` | bit-identical | yes | 0.29.0 |",
+        "| B | l | the token states, `pooled_output` | bit-identical | no | 0.29.0 |",
+        "| C |  | refused: it makes music |  |  | 0.3.75 |",
+    ]
