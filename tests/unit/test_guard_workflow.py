@@ -198,9 +198,9 @@ def renamed(graph: dict, prefix: str) -> dict:
 
 
 def test_unsupported_text_encoders_are_named(graph):
-    graph["clip"] = node("CLIPLoader", clip_name="x", type="hidream")
+    graph["clip"] = node("CLIPLoader", clip_name="x", type="stable_audio")
     graph["prompt"]["inputs"]["clip"] = ["clip", 0]
-    assert any("hidream" in note for note in guarded(graph)[1].notes)
+    assert any("stable_audio" in note for note in guarded(graph)[1].notes)
 
 
 UNGUARDABLE = {
