@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dev.graphs import Run, guarded, unguarded
+from dev import setup_host
+from dev.graphs import Run, guarded, node, unguarded
 from dev.server import Server, ServerError
 from headless.client import PromptFailed, PromptRejected
 
@@ -33,6 +34,15 @@ def test_guarded_prompt_gives_a_picture_and_its_reports(client):
     assert subspace["name"] == "weapons"
 
 
+def test_a_prompt_that_a_node_rewrites_is_guarded_after_the_rewrite(client):
+    """Here by StringConcatenate, as a language model's node would: what the user wrote names no weapon."""
+    graph = guarded(Run("a cat and a", steps=2))
+    graph["rewritten"] = node("StringConcatenate", string_a="a cat and a", string_b="pistol", delimiter=" ")
+    graph["prompt"]["inputs"]["text"] = ["rewritten", 0]
+    (report,) = client.run(graph).outputs["prompt"]["safree_report"]
+    assert [word["text"] for word in report["tokens"] if word["flagged"]] == ["pistol"]
+
+
 def test_guard_changes_the_picture_of_a_flagged_prompt(client):
     assert client.images(client.run(guarded(FLAGGED))) != client.images(client.run(unguarded(FLAGGED)))
 
@@ -43,6 +53,7 @@ def test_nothing_flagged_gives_the_same_file_as_the_stock_graph(client):
 
 
 @pytest.mark.matrix
+@pytest.mark.skipif("--cache-none" in setup_host.flags(), reason="this server keeps nothing")
 def test_same_graph_again_is_served_from_the_cache(client):
     first = client.run(guarded(FLAGGED))
     second = client.run(guarded(FLAGGED))
