@@ -34,7 +34,10 @@ def boot(cpu: bool = True) -> ModuleType:
     if "comfy.cli_args" in sys.modules:
         return sys.modules["nodes"]
     sys.path.insert(0, str(setup_host.host()))
-    arguments, sys.argv = sys.argv, sys.argv[:1]
+    arguments, sys.argv = sys.argv, [*sys.argv[:1], *setup_host.flags()]
+    import comfy.options
+
+    comfy.options.enable_args_parsing()
     import comfy.cli_args
 
     sys.argv = arguments

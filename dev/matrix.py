@@ -1,10 +1,13 @@
-"""Run the guard's tests with other versions of Python, torch, transformers and ComfyUI, each in its own environment.
+"""Run the guard's tests with other versions of Python, torch, transformers and ComfyUI, each in its own environment,
+and with other start-up flags.
 
     python -m dev.matrix                    every combination (about 2 GB and a few minutes each)
     python -m dev.matrix "transformers 4"   only these
     python -m dev.matrix --clone ~/ComfyUI v0.3.64 v0.33.0
                                                 revisions of a git clone of ComfyUI (with a work tree or bare);
                                                 --python FILE: in an environment that can run them
+    python -m dev.matrix --flags=--cache-none --clone ~/ComfyUI v0.33.0
+                                                with further options of ComfyUI, in the process and in the server
     python -m dev.matrix --write            put the results so far between the markers in docs/compatibility.md
 
 Each combination is a copy of the repository in `.comfy/matrix/`, set up by its own dev/setup_host.py and deleted
@@ -39,7 +42,7 @@ class Combination:
     """What differs from the tests' own environment.
 
     interpreter: makes the environment;  variables: of setup_host.py;  clone, revision: the ComfyUI to test;
-    python: of an environment that can run it, instead of a new one
+    python: of an environment that can run it, instead of a new one;  flags: further options of ComfyUI
     """
 
     interpreter: str = ""
@@ -47,6 +50,7 @@ class Combination:
     clone: Path | None = None
     revision: str = ""
     python: Path | None = None
+    flags: str = ""
 
 
 COMBINATIONS = {
@@ -57,12 +61,22 @@ COMBINATIONS = {
     "Python 3.12": Combination("python3.12"),
     "Python 3.13": Combination("python3.13"),
 }
-COLUMNS = ("ComfyUI", "torch", "Python", "transformers", "tests of guard, samplers, re-attention and API")
+COLUMNS = (
+    "ComfyUI",
+    "flags",
+    "torch",
+    "Python",
+    "transformers",
+    "front end",
+    "tests of guard, samplers, re-attention and API",
+)
+VERSION_KEYS = ("comfyui", "torch", "python", "transformers", "front_end")
 VERSIONS = """
-import json, platform, sys, torch, transformers
+import importlib.metadata, json, platform, sys, torch, transformers
 sys.path.insert(0, sys.argv[1])
 from comfyui_version import __version__
-print(json.dumps([__version__, torch.__version__, platform.python_version(), transformers.__version__]))
+front_end = importlib.metadata.version("comfyui-frontend-package")
+print(json.dumps([__version__, torch.__version__, platform.python_version(), transformers.__version__, front_end]))
 """
 
 
@@ -87,6 +101,10 @@ def copy_repository(target: Path) -> None:
             shutil.copy(setup_host.ROOT / name, target / name)
 
 
+def calibrations(base: Path) -> Path:
+    return base / "models" / "safree_calibration"
+
+
 def check_out(clone: Path, revision: str, target: Path) -> None:
     """ComfyUI as it was at `revision`, without touching the clone's work tree."""
     packed = target.with_suffix(".zip")
@@ -105,8 +123,12 @@ def run(name: str, combination: Combination) -> dict:
     work, host = place / ".comfy", place / ".comfy" / "host"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("COMFYUI_")}
     environment.update(combination.variables)
+    environment["SAFREE_FLAGS"] = combination.flags
     try:
         copy_repository(place)
+        made = calibrations(setup_host.base())
+        if made.exists():  # found again only where an encoder still says the same
+            shutil.copytree(made, calibrations(work / "base"))
         if combination.clone:
             host = work / "checkout"
             check_out(combination.clone, combination.revision, host)
@@ -117,11 +139,11 @@ def run(name: str, combination: Combination) -> dict:
             return {"result": "not run: it could not be set up"}
         own = str(combination.python or work / "venv" / "bin" / "python")
         asked = subprocess.run([own, "-c", VERSIONS, str(host)], capture_output=True, text=True, check=True)
-        versions = dict(zip(("comfyui", "torch", "python", "transformers"), json.loads(asked.stdout), strict=True))
+        versions = dict(zip(VERSION_KEYS, json.loads(asked.stdout), strict=True))
         outcome = work / "tests.xml"
         command = [own, "-m", "pytest", "-q", "-m", "matrix", f"--junitxml={outcome}", *marked(place)]
         subprocess.run(command, cwd=place, env=environment)
-        return {**versions, "result": result(outcome)}
+        return {**versions, "flags": combination.flags, "result": result(outcome)}
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -144,8 +166,9 @@ def table(results: dict[str, dict]) -> str:
     """Markdown: by version of ComfyUI, then what did not run."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
     for name, outcome in sorted(results.items(), key=_order):
-        cells = [outcome.get(key, "") for key in ("comfyui", "torch", "python", "transformers")]
-        lines.append(f"| {' | '.join(cells if any(cells) else [name, '', '', ''])} | {outcome['result']} |")
+        cells = [outcome.get(key, "") for key in ("comfyui", "flags", *VERSION_KEYS[1:])]
+        cells[1] = cells[1] and f"`{cells[1]}`"
+        lines.append(f"| {' | '.join(cells if cells[0] else [name] + [''] * 5)} | {outcome['result']} |")
     return "\n".join(lines)
 
 
@@ -161,7 +184,8 @@ def chosen(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> di
     if not arguments.clone:
         if unknown := set(arguments.names) - set(COMBINATIONS):
             parser.error(f"unknown: {', '.join(sorted(unknown))}. With --clone the names are revisions of a clone.")
-        return {name: COMBINATIONS[name] for name in arguments.names or COMBINATIONS}
+        wanted = {name: COMBINATIONS[name] for name in arguments.names or COMBINATIONS}
+        return {_named(n, arguments.flags): dataclasses.replace(c, flags=arguments.flags) for n, c in wanted.items()}
     if not arguments.names:
         parser.error("name the revisions of the clone to test, for example v0.33.0")
     clone = arguments.clone.resolve()
@@ -170,7 +194,16 @@ def chosen(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> di
         known = ["git", "-C", clone, "rev-parse", "--quiet", "--verify", f"{name}^{{commit}}"]
         if subprocess.run(known, capture_output=True).returncode:
             parser.error(f"{clone} is no git clone that has a revision {name}")
-    return {f"ComfyUI {name}": Combination(clone=clone, revision=name, python=python) for name in arguments.names}
+    return {
+        _named(f"ComfyUI {name}", arguments.flags): Combination(
+            clone=clone, revision=name, python=python, flags=arguments.flags
+        )
+        for name in arguments.names
+    }
+
+
+def _named(name: str, flags: str) -> str:
+    return f"{name} {flags}".strip()
 
 
 def parse(words: list[str] | None = None) -> tuple[argparse.Namespace, dict[str, Combination]]:
@@ -181,6 +214,7 @@ def parse(words: list[str] | None = None) -> tuple[argparse.Namespace, dict[str,
     parser.add_argument(
         "--python", type=Path, metavar="FILE", help="with --clone: an interpreter that can run these revisions"
     )
+    parser.add_argument("--flags", default="", metavar="OPTIONS", help="further command line options of ComfyUI")
     parser.add_argument("--write", action="store_true", help="only replace the table in docs/compatibility.md")
     arguments = parser.parse_args(words)
     if arguments.python and not arguments.clone:

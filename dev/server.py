@@ -90,7 +90,7 @@ class Server:
             "--temp-directory": self.folder,
             "--database-url": "sqlite:///:memory:",
         }
-        flags = ["--cpu", "--disable-auto-launch", "--disable-api-nodes", *self.flags]
+        flags = ["--cpu", "--disable-auto-launch", "--disable-api-nodes", *setup_host.flags(), *self.flags]
         command = [setup_host.python(), "main.py", *flags, *(part for pair in options.items() for part in pair)]
         return [str(part) for part in command]
 

@@ -12,6 +12,7 @@ Environment variables:
                     the requirements to install when the default pair does not suit the machine
     SAFREE_TRANSFORMERS, SAFREE_HOST
                     likewise, for dev/matrix.py; the host is a wheel with a ComfyUI inside
+    SAFREE_FLAGS    further command line options of every ComfyUI that tests start (dev/server.py, dev/inprocess.py)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import hashlib
 import lzma
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -166,6 +168,11 @@ def own_venv() -> bool:
 def base() -> Path:
     """The folder for `--base-directory`: models, custom_nodes, output."""
     return WORK / "base"
+
+
+def flags() -> list[str]:
+    """Further command line options of ComfyUI."""
+    return shlex.split(os.environ.get("SAFREE_FLAGS", ""))
 
 
 def make_venv() -> None:

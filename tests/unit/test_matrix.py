@@ -39,6 +39,16 @@ def test_with_a_clone_the_names_are_its_revisions(clone, tmp_path):
         assert combinations["ComfyUI old"] == matrix.Combination(clone=folder, revision="old")
 
 
+def test_flags_hold_for_every_row_and_are_in_its_name(clone):
+    flags = ["--flags=--cache-lru 3"]
+    (combination,) = matrix.parse([*flags, "--clone", str(clone), "old"])[1].items()
+    assert combination == (
+        "ComfyUI old --cache-lru 3",
+        matrix.Combination(clone=clone, revision="old", flags="--cache-lru 3"),
+    )
+    assert matrix.parse([*flags, "torch 2.4"])[1].keys() == {"torch 2.4 --cache-lru 3"}
+
+
 def test_the_interpreter_of_a_virtual_environment_stays_one(clone, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "python").symlink_to("/usr/bin/env")
@@ -88,17 +98,18 @@ def test_a_run_without_a_result_has_failed(tmp_path):
 
 def test_the_table_is_sorted_by_version_with_what_did_not_run_at_its_end():
     def tested(version: str) -> dict:
-        return {"comfyui": version, "torch": "2.13.0", "python": "3.11.7", "transformers": "5.0", "result": "8 passed"}
+        versions = (version, "2.13.0", "3.11.7", "5.0", "1.58.1")
+        return {**dict(zip(matrix.VERSION_KEYS, versions, strict=True)), "result": "8 passed"}
 
     results = {
         "Python 3.10": {"result": "not run: no python3.10 on this machine"},
-        "ComfyUI v0.33.0": tested("0.33.0"),
+        "ComfyUI v0.33.0 --cache-none": {**tested("0.33.0"), "flags": "--cache-none"},
         "ComfyUI v0.3.64": tested("0.3.64"),
     }
     assert matrix.table(results).splitlines()[2:] == [
-        "| 0.3.64 | 2.13.0 | 3.11.7 | 5.0 | 8 passed |",
-        "| 0.33.0 | 2.13.0 | 3.11.7 | 5.0 | 8 passed |",
-        "| Python 3.10 |  |  |  | not run: no python3.10 on this machine |",
+        "| 0.3.64 |  | 2.13.0 | 3.11.7 | 5.0 | 1.58.1 | 8 passed |",
+        "| 0.33.0 | `--cache-none` | 2.13.0 | 3.11.7 | 5.0 | 1.58.1 | 8 passed |",
+        "| Python 3.10 |  |  |  |  |  | not run: no python3.10 on this machine |",
     ]
 
 
