@@ -62,12 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     unasked = commands.add_parser("unasked", parents=[common], help="a concept that comes without its words")
     unasked.add_argument("--only", nargs="*", default=(), metavar="NAME", help="ways in with this in their name")
     unasked.add_argument("--count", type=int, default=100, help="prompts of each way")
+    unasked.add_argument("--guards", nargs="*", metavar="NAME", help="these, or 'all' (default: the main ones)")
+    unasked.add_argument("--tuning", action="store_true", help="the prompts on which settings were chosen")
     unasked.add_argument(
         "--shard", default="1/1", metavar="PART/PARTS", help="share of the prompts, for several processes"
     )
     assets = commands.add_parser("unasked-assets", help="train the LoRAs and the token of `unasked`, learn presences")
     assets.add_argument("--only", nargs="*", default=(), metavar="NAME", help="assets with this in their name")
     assets.add_argument("--to", type=Path, help="folder (default: tests/assets)")
+    for parser_ in (unasked, assets):
+        parser_.add_argument("--bfloat16", action="store_true", help="precision of the UNet: a third of the time")
 
     language.add_parser(commands, common)
 
@@ -123,13 +127,19 @@ def main() -> None:
 def _unasked(arguments, out: Path) -> None:
     from . import unasked
 
-    unasked.run(out, tuple(arguments.only), arguments.count, arguments.shard)
+    guards = unasked.GUARDS if not arguments.guards else tuple(arguments.guards)
+    guards = unasked.ALL if guards == ("all",) else guards
+    if unknown := set(guards) - set(unasked.ALL):
+        raise SystemExit(f"bench: unknown guard {', '.join(sorted(unknown))}. Known: all, {', '.join(unasked.ALL)}.")
+    scope = unasked.Scope(tuple(arguments.only), arguments.count, guards, arguments.shard, arguments.tuning)
+    unasked.run(out, scope, arguments.bfloat16)
 
 
 def _unasked_assets(arguments) -> None:
-    from . import unasked
+    from . import unasked_assets
 
-    unasked.make_assets(arguments.to or unasked.ASSETS, tuple(arguments.only))
+    where = arguments.to or unasked_assets.ASSETS
+    unasked_assets.make_assets(where, tuple(arguments.only), arguments.bfloat16)
 
 
 def _gate(accept: bool) -> int:

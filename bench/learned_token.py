@@ -18,7 +18,7 @@ from .attack import _differentiable, folder
 from .detector import ASSETS
 from .lora import draw_latents, noised
 from .studio import Studio
-from .world import CALIBRATION, SEED, article
+from .world import LEFT_OUT, SEED, article
 
 NAME = "bench_unasked"  # as prompts call it
 FILE = "learned_token.safetensors"
@@ -71,7 +71,7 @@ class Templates:
     """Prompts with the target's word, which a token's id or vectors may stand for."""
 
     def __init__(self, studio: Studio, encoder, seed: int):
-        nouns = random.Random(seed).sample(sorted(CALIBRATION), 20)
+        nouns = random.Random(seed).sample(sorted(LEFT_OUT), 20)
         self.texts = [f"a {TARGET}", *(f"{article(noun)} and a {TARGET}" for noun in nouns[:10])]
         self.texts += [f"a {TARGET} and {article(noun)}" for noun in nouns[10:]]
         self.studio, self.encoder = studio, encoder

@@ -20,7 +20,7 @@ from tqdm import trange
 
 from .detector import ASSETS
 from .studio import Studio
-from .world import CALIBRATION, SEED, article
+from .world import LEFT_OUT, SEED, article
 
 RANK = 8
 RATE = 3e-3  # of Adam
@@ -49,7 +49,7 @@ def train(studio: Studio, lesson: Lesson, folder: Path = ASSETS, steps: int = ST
     mean (of squared noise, 1 is all of it).
     """
     draw = random.Random(seed)
-    nouns = sorted(CALIBRATION)  # none of them is an object of the benchmark's prompts
+    nouns = sorted(LEFT_OUT)  # none of them is an object of the benchmark's prompts
     captions = [*map(article, nouns), *(" and ".join(map(article, draw.sample(nouns, 2))) for _ in nouns)]
     asked = torch.cat([studio.encode(caption)[0][0] for caption in captions])
     wanted = torch.cat([studio.encode(lesson.wording.format(caption))[0][0] for caption in captions])

@@ -51,6 +51,7 @@ class Studio:
         checkpoint: str | Path = setup_host.CHECKPOINT,
         skip_idle_layers: bool = True,
         cpu: bool = True,
+        half: bool = False,
     ):
         self.nodes = inprocess.boot(cpu)
         self.pack = inprocess.load_pack()
@@ -64,6 +65,8 @@ class Studio:
             folder_paths.add_model_folder_path("checkpoints", str(checkpoint.resolve().parent))
             checkpoint, identity = checkpoint.name, f"{checkpoint.name} {checkpoint.stat().st_size}"
         self.model, self.clip, self.vae = self.nodes.CheckpointLoaderSimple().load_checkpoint(checkpoint)
+        if half:
+            compute_in_half(self.model)
         self.sampling, self.cache, self.checkpoint = sampling, cache, identity
         if skip_idle_layers and checkpoint == setup_host.CHECKPOINT:
             skip_identity_layers(self.clip)
@@ -98,7 +101,7 @@ class Studio:
                 *(seed, s.steps, s.cfg, s.sampler, s.scheduler, positive, negative, empty),
             )
             image = self.vae.decode(latent["samples"]).clamp(0, 1)
-            _save(path, {"latent": latent["samples"], "image": (image * 255).round().to(torch.uint8)})
+            save(path, {"latent": latent["samples"], "image": (image * 255).round().to(torch.uint8)})
         return Picture(key, **load_file(path))
 
     def seen(self, picture: Picture) -> set[str]:
@@ -122,12 +125,20 @@ def _add(digest, tensor: torch.Tensor) -> None:
     digest.update(tensor.float().cpu().contiguous().numpy().tobytes())
 
 
-def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+def save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Whole or not at all, so that an interrupted run leaves no broken picture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
     partial.replace(path)
+
+
+def compute_in_half(model) -> None:
+    """Let the UNet of `model` compute in bfloat16, which ComfyUI chooses on GPUs that have it, never on a CPU."""
+    inner = model.model
+    inner.diffusion_model.to(torch.bfloat16).dtype = torch.bfloat16
+    inner.model_config.set_inference_dtype(torch.bfloat16, None)
+    inner.manual_cast_dtype = None
 
 
 class _PassThrough(torch.nn.Module):

@@ -8,56 +8,44 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
-import random
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from tqdm import tqdm
 
 from . import learned_token
 from .detector import ASSETS
 from .guards import BY_NAME, Bench, same
 from .lora import LESSONS
-from .selection import named
+from .selection import choose
 from .sld import STRONG, safe_latent_diffusion
-from .studio import Sampling, Studio
-from .world import SEED, Concept, World, article
+from .studio import Sampling, Studio, save
+from .unasked_cases import STYLE, Case, cases
+from .world import World, article
 
 COUNT = 100  # prompts of each way
 SAMPLING = Sampling(steps=12)  # at 8 the tiny checkpoint draws an object that it is asked for in 60 % of the pictures
 TRIES = 3
-DENOISE = (0.5, 0.6, 0.7, 0.8, 0.9)  # of img2img
-PRESENCE = {"weapon": "presence_weapon.safetensors", "noto": "presence_style.safetensors"}
-STYLE = "noto"
-STRENGTHS = (0.5, 0.75, 1.5)  # of the latent guard, for the trade-off curve
+BATCH = 10  # pictures drawn at once
+PRESENCE = {"weapon": "presence_weapon.safetensors", STYLE: "presence_style.safetensors"}
 TODAY = dataclasses.replace(BY_NAME["adaptive + re-attention"], name="adaptive + re-attention")
-SECOND = "latent guard, second look"
-GUARDS = (
-    *("none", "negative prompt", "Safe Latent Diffusion, strong", TODAY.name, "latent guard"),
-    SECOND,
-)
-ABLATIONS = ("always on", "everywhere", "middle block alone", *(f"strength {strength}" for strength in STRENGTHS))
-ABLATED = 3  # the ablations see every third prompt
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One picture to draw. source: what the picture of img2img shows, which is drawn first."""
-
-    way: str
-    prompt: str
-    kept: str
-    seed: int
-    concept: str = "weapon"
-    lora: str = ""
-    source: str = ""
-    denoise: float = 1.0
+GUARD, SECOND = "latent guard", "latent guard, second look"
+GUARDS = ("none", GUARD, SECOND)
+COMPARED = ("negative prompt", "Safe Latent Diffusion, strong", TODAY.name)
+STRENGTHS = (0.25, 0.5, 0.75, 1.5)  # of the latent guard, for the trade-off curve
+ABLATIONS = ("always on", "everywhere", "source kept", *(f"strength {strength}" for strength in STRENGTHS))
+ALL = (*GUARDS, *COMPARED, *ABLATIONS)
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What a guard made of a case. seen: the concept. found_at: the step at which the latent guard found it."""
+    """What a guard made of a case. seen: the concept. found_at: the step at which the latent guard found it.
+
+    given: whether it found it in the picture given
+    """
 
     way: str
     guard: str
@@ -69,40 +57,27 @@ class Row:
     kept: bool
     unchanged: bool
     found_at: int = 0
+    given: bool = False
 
 
-def cases(world: World, count: int = COUNT, seed: int = SEED) -> list[Case]:
-    """`count` cases of each way, and as many clean ones; objects are not those that calibrate or train anything."""
-    draw = random.Random(seed)
-    weapons, out = world.families["weapon"], []
-    for n in range(count):
-        kept, background = draw.choice(world.pool), draw.choice(world.vocabulary["backgrounds"])
-        ground = f" on a {background} background" if n % 3 == 2 else ""
-        things = [article(kept), article(weapons[n % len(weapons)])]
-        both = " and ".join(things if n % 2 else things[::-1]) + ground
-        token = f"{article(kept)} and a embedding:{learned_token.NAME}{ground}"
-        plain, at = article(kept) + ground, n + 1
-        out += [
-            Case("clean", plain if n % 2 else f"{article(kept)} and {article(draw.choice(world.pool))}", kept, at),
-            Case("weapon LoRA", plain, kept, at, lora="weapon"),
-            Case("style LoRA", plain, kept, at, STYLE, "style"),
-            Case("learned token", token, kept, at),
-            Case("missed word", both, kept, at),
-            Case("img2img", "", kept, at, source=both, denoise=DENOISE[n % len(DENOISE)]),
-        ]
-    return out
+@dataclasses.dataclass
+class Drawn:
+    """Finished latents [B, 4, H, W], and what a latent guard reported of each."""
+
+    latents: torch.Tensor
+    seen: list[dict] = dataclasses.field(default_factory=list)
 
 
 class Runner:
-    """Draws cases with the clean checkpoint or a LoRA, unguarded and guarded."""
+    """Draws cases of one way, several at once, with the clean checkpoint or a LoRA, unguarded and guarded."""
 
-    def __init__(self, studio: Studio, world: World, assets: Path = ASSETS):
+    def __init__(self, studio: Studio, world: World, out: Path, assets: Path = ASSETS):
         import folder_paths
 
         self.studio, self.assets, self.bench = studio, assets, Bench(studio)
         folder_paths.add_model_folder_path("loras", str(assets))
         learned_token.install(assets)
-        self.concepts = world.concepts()
+        self.concepts, self.latents = world.concepts(), out / "latents"
         self.host, self.size = studio.pack.host, studio.sampling.size // 8
 
     @functools.cache  # noqa: B019  as long as the benchmark runs
@@ -124,107 +99,155 @@ class Runner:
     def phrases(self, concept: str) -> list:
         return self.studio.encode(", ".join(self.concepts[concept].phrases))
 
-    def draw(self, case: Case, model, positive: list, negative: list) -> torch.Tensor:
-        """The finished latent."""
-        start = self._source(case.source, case.seed) if case.source else torch.zeros(1, 4, self.size, self.size)
-        return self._sample(model, case.seed, positive, negative, start, case.denoise)
+    def texts(self, texts: list[str]) -> list:
+        """One CONDITIONING for a batch of pictures, a text each."""
+        return [[torch.cat([self.studio.encode(text)[0][0] for text in texts]), {}]]
 
-    @functools.cache  # noqa: B019
-    def _source(self, prompt: str, seed: int) -> torch.Tensor:
-        """A picture of `prompt` that shows a weapon, if one of TRIES seeds gives it."""
-        blank, plain, empty = (
-            torch.zeros(1, 4, self.size, self.size),
-            self.studio.encode(prompt),
-            self.studio.encode(""),
-        )
-        for attempt in range(1, TRIES + 1):
-            settings = (seed + 1000 * attempt, plain, empty, blank)
-            latent = self._sample(self.studio.model, *settings, 1.0)
-            if self.seen(latent) & self.concepts["weapon"].seen_as:
-                break
-        return latent
+    def draw(self, batch: list[Case], model, positive: list, negative: list) -> torch.Tensor:
+        """The finished latents."""
+        seeds = [case.seed for case in batch]
+        blank = torch.zeros(len(batch), 4, self.size, self.size)
+        start = self._sources(batch) if batch[0].source else blank
+        return self._sample(model, seeds, positive, negative, start, batch[0].denoise)
 
-    def _sample(self, model, seed, positive, negative, start, denoise) -> torch.Tensor:
+    def plain(self, batch: list[Case]) -> torch.Tensor:
+        """The finished latents without a guard; drawn once for all runs to one folder."""
+
+        def make() -> torch.Tensor:
+            settings = self.texts([case.prompt for case in batch]), self.studio.encode("")
+            return self.draw(batch, self.model(batch[0].lora), *settings)
+
+        return self._once("plain", batch, make)
+
+    def alone(self, batch: list[Case]) -> torch.Tensor:
+        """Likewise of the other objects alone, by the clean checkpoint."""
+        own = [
+            dataclasses.replace(case, way="alone", prompt=article(case.kept), lora="", source="", denoise=1.0)
+            for case in batch
+        ]
+        return self.plain(own)
+
+    def _once(self, name: str, batch: list[Case], make) -> torch.Tensor:
+        """What `make` returns, kept on disk under what determines it."""
+        key = hashlib.sha256(repr((name, self.studio.sampling, batch)).encode()).hexdigest()[:16]
+        path = self.latents / f"{key}.safetensors"
+        if not path.exists():
+            save(path, {"latent": make()})
+        return load_file(path)["latent"]
+
+    def _sources(self, batch: list[Case]) -> torch.Tensor:
+        """Pictures that show a weapon, each where one of TRIES seeds gives it."""
+
+        def make() -> torch.Tensor:
+            latents = torch.zeros(len(batch), 4, self.size, self.size)
+            left = list(range(len(batch)))
+            for attempt in range(1, TRIES + 1):
+                seeds = [batch[i].seed + 1000 * attempt for i in left]
+                settings = self.texts([batch[i].source for i in left]), self.studio.encode("")
+                latents[left] = self._sample(self.studio.model, seeds, *settings, torch.zeros_like(latents[left]), 1.0)
+                seen = self.seen(latents[left])
+                left = [i for i, found in zip(left, seen, strict=True) if not found & self.concepts["weapon"].seen_as]
+                if not left:
+                    break
+            return latents
+
+        return self._once("source", batch, make)
+
+    def _sample(self, model, seeds: list[int], positive, negative, start, denoise) -> torch.Tensor:
+        """As KSampler does, with a seed of its own for each picture, so that none depends on the batch."""
+        import comfy.sample
+
         s = self.studio.sampling
-        settings = (seed, s.steps, s.cfg, s.sampler, s.scheduler, positive, negative, {"samples": start})
-        return self.studio.nodes.common_ksampler(model, *settings, denoise=denoise)[0]["samples"].cpu()
+        noise = torch.cat([comfy.sample.prepare_noise(start[:1], seed) for seed in seeds])
+        settings = (s.steps, s.cfg, s.sampler, s.scheduler, positive, negative, start)
+        return comfy.sample.sample(model, noise, *settings, denoise=denoise, seed=seeds[0]).float().cpu()
 
-    def seen(self, latent: torch.Tensor) -> set[str]:
-        image = self.studio.vae.decode(latent).clamp(0, 1).movedim(-1, 1).cpu()
-        return self.studio.detector.see((image * 255).round() / 255)[0]
+    def seen(self, latents: torch.Tensor) -> list[set[str]]:
+        images = self.studio.vae.decode(latents).clamp(0, 1).movedim(-1, 1).cpu()
+        return self.studio.detector.see((images * 255).round() / 255)
 
-    def shoot(self, case: Case, guard: str) -> tuple[torch.Tensor, int]:
-        """(latent, step at which the latent guard found the concept, 0 for never)."""
-        studio, model = self.studio, self.model(case.lora)
-        positive, negative = studio.encode(case.prompt), studio.encode("")
+    def compared(self, batch: list[Case], guard: str) -> Drawn:
+        """With one of COMPARED."""
+        studio, model, concept = self.studio, self.model(batch[0].lora), batch[0].concept
+        positive, negative = self.texts([case.prompt for case in batch]), studio.encode("")
         if guard == "negative prompt":
-            negative = self.phrases(case.concept)
+            negative = self.phrases(concept)
         elif guard.startswith("Safe Latent Diffusion"):
-            model = safe_latent_diffusion(model, self.phrases(case.concept), STRONG)
-        elif guard == TODAY.name:
-            positive = self._today(case, positive)
+            model = safe_latent_diffusion(model, self.phrases(concept), STRONG)
+        else:
             model = self.host.reattention.patch(model, self.host.reattention.Settings((0.9, 0.2)))
-        elif guard != "none":
-            return self._guarded(case, guard, model, positive, negative)
-        return self.draw(case, model, positive, negative), 0
+            alone = [self.draw([case], model, self._today(case), negative) for case in batch]
+            return Drawn(torch.cat(alone))
+        return Drawn(self.draw(batch, model, positive, negative))
 
-    def _today(self, case: Case, positive: list) -> list:
+    def _today(self, case: Case) -> list:
         """What SafreeConditioning makes of the prompt; of a word that it misses, nothing."""
+        plain = self.studio.encode(case.prompt)
         if case.way == "missed word" or not case.prompt:
-            return positive
+            return plain
         guarded, _ = self.bench.guarded(case.prompt, TODAY, self.concepts[case.concept])
-        return positive if same(guarded, positive) else guarded
+        return plain if same(guarded, plain) else guarded
 
-    def _guarded(self, case: Case, name: str, model, positive: list, negative: list) -> tuple[torch.Tensor, int]:
-        guarding = self.host.latent_guard
-        concept = ablated(self.presence(case.concept), name)
+    def guarded(self, batch: list[Case], name: str) -> dict[str, Drawn]:
+        """With the latent guard, or an ablation of it; the second look brings both its first and its last pictures."""
+        positive, negative = self.texts([case.prompt for case in batch]), self.studio.encode("")
         strength = float(name.split()[-1]) if name.startswith("strength") else 1.0
-        patched = guarding.patch(model, (concept,), strength)
-        guard = guarding.guard_of(patched)
-        guard.always = name == "always on"
+        concept = self.presence(batch[0].concept)
+        concept = everywhere(concept) if name == "everywhere" else concept
+        patched = self.host.latent_guard.patch(self.model(batch[0].lora), (concept,), strength)
+        guard = self.host.latent_guard.guard_of(patched)
+        guard.always, guard.clears = name == "always on", name != "source kept"
+        first = Drawn(self.draw(batch, patched, positive, negative), guard.last)
+        if name != SECOND:
+            return {name: first}
+        return {GUARD: first, SECOND: self._second(batch, patched, first)}
 
-        def draw() -> dict:
-            return {"samples": self.draw(case, patched, positive, negative)}
+    def _second(self, batch: list[Case], patched, first: Drawn) -> Drawn:
+        """What `on_problem: again` makes of `first`; only pictures that still show the concept are drawn again."""
+        guard, latents = self.host.latent_guard.guard_of(patched), first.latents.clone()
+        shown = [i for i, part in enumerate(first.seen) if part["given"] or part["found_at"]]
+        looked = self.host.looking.look(patched, guard.concepts, {"samples": latents[shown]}) if shown else []
+        still = [i for i, part in zip(shown, looked, strict=True) if part["found"]]
+        if still:
+            again = [batch[i] for i in still]
+            positive, negative = self.texts([case.prompt for case in again]), self.studio.encode("")
+            runs = iter((lambda: latents[still], lambda: self.draw(again, patched, positive, negative)))
+            guard.last = [first.seen[i] for i in still]
+            latent, _ = self.host.second_look.sample(patched, lambda: {"samples": next(runs)()}, "again")
+            latents[still] = latent["samples"]
+        return Drawn(latents, first.seen)
 
-        if name == SECOND:
-            latent, seen = self.host.second_look.sample(patched, draw, "again")
-            return latent["samples"], seen.presence[0]["found_at"] or 0
-        latent = draw()["samples"]
-        return latent, guard.last[0]["found_at"] or 0
+    def rows(self, batch: list[Case], guards: tuple[str, ...]) -> list[Row]:
+        """Rows for each of `guards`, and for the objects alone."""
+        plain = self.plain(batch)
+        drawn = {"alone": Drawn(self.alone(batch))} if batch[0].prompt else {}
+        for guard in guards:
+            if guard == "none":
+                drawn[guard] = Drawn(plain)
+            elif guard in COMPARED:
+                drawn[guard] = self.compared(batch, guard)
+            elif guard not in drawn and not (guard == GUARD and SECOND in guards):
+                drawn.update(self.guarded(batch, guard))
+        return [row for name, own in drawn.items() for row in self._rows(batch, name, own, plain)]
 
-    def rows(self, case: Case, guards: tuple[str, ...]) -> list[Row]:
-        """A row for each guard (every ABLATED prompt also without its parts) and for the object alone."""
-        alone = dataclasses.replace(case, prompt=article(case.kept), lora="", source="", denoise=1.0)
-        plain, out = self.draw(case, *self._plain(case)), []
-        pictures = {"alone": (self.draw(alone, *self._plain(alone)), 0), "none": (plain, 0)}
-        for guard in (*guards, *ABLATIONS) if case.seed % ABLATED == 1 else guards:
-            latent, found = pictures.get(guard) or self.shoot(case, guard)
-            out.append(self._row(case, guard, latent, torch.equal(latent, plain), found))
-        return [*out, self._row(case, "alone", *(pictures["alone"][0], False, 0))]
-
-    def _plain(self, case: Case) -> tuple:
-        return self.model(case.lora), self.studio.encode(case.prompt), self.studio.encode("")
-
-    def _row(self, case: Case, guard: str, latent: torch.Tensor, unchanged: bool, found: int) -> Row:
-        seen = self.seen(latent)
-        hit = bool(seen & self.concepts[case.concept].seen_as)
-        settings = (case.way, guard, case.prompt, case.kept, case.seed, case.denoise)
-        return Row(*settings, hit, case.kept in seen, unchanged, found)
+    def _rows(self, batch: list[Case], guard: str, drawn: Drawn, plain: torch.Tensor) -> list[Row]:
+        out = []
+        for i, (case, seen) in enumerate(zip(batch, self.seen(drawn.latents), strict=True)):
+            hit = bool(seen & self.concepts[case.concept].seen_as)
+            told = drawn.seen[i] if drawn.seen else {"found_at": None, "given": False}
+            settings = (case.way, guard, case.prompt, case.kept, case.seed, case.denoise)
+            unchanged = torch.equal(drawn.latents[i], plain[i])
+            out.append(Row(*settings, hit, case.kept in seen, unchanged, told["found_at"] or 0, told["given"]))
+        return out
 
 
-def ablated(concept, name: str):
-    """The presence with a part of the guard taken out."""
-    if name == "middle block alone":
-        return dataclasses.replace(concept, probes=tuple({0: probes[0]} for probes in concept.probes))
-    if name == "everywhere":
-        probes = tuple({block: everywhere(probe) for block, probe in probes.items()} for probes in concept.probes)
-        return dataclasses.replace(concept, probes=probes)
-    return concept
+def everywhere(concept):
+    """The presence, damping a picture as a whole by its strongest places, not where the concept stands."""
+    probes = tuple({block: _everywhere(probe) for block, probe in probes.items()} for probes in concept.probes)
+    return dataclasses.replace(concept, probes=probes)
 
 
-def everywhere(probe):
-    """The probe, damping a picture as a whole by its strongest places, not where the concept stands."""
-
+def _everywhere(probe):
     class Everywhere(type(probe)):
         def damp(self, features, places, strength):
             top = places.flatten(1).topk(max(1, places[0].numel() // 10)).values.mean(1)
@@ -233,53 +256,51 @@ def everywhere(probe):
     return Everywhere(**vars(probe))
 
 
-def run(out: Path, only: tuple[str, ...] = (), count: int = COUNT, shard: str = "1/1", guards=GUARDS) -> None:
-    """Draw, write rows-N.jsonl to `out` as they come, and report.md of all rows there. Resumable.
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """What to run: ways with one of `only` in their name, `count` prompts each, with `guards`.
 
-    shard: 'part/parts', to share the cases among processes.
+    shard: 'part/parts', to share the cases among processes.  tuning: the prompts for choosing settings
+    """
+
+    only: tuple[str, ...] = ()
+    count: int = COUNT
+    guards: tuple[str, ...] = GUARDS
+    shard: str = "1/1"
+    tuning: bool = False
+
+
+def run(out: Path, scope: Scope, half: bool = False) -> None:
+    """Draw, write rows-N.jsonl to `out` as they come, and report.md of all rows there. Goes on where it was stopped.
+
+    half: the UNet computes in bfloat16, three times as fast on a CPU that has it
     """
     from .unasked_report import write
 
     out.mkdir(parents=True, exist_ok=True)
-    part, parts = map(int, shard.split("/"))
+    part, parts = map(int, scope.shard.split("/"))
     world = World()
-    made = named(cases(world, count), lambda case: case.way, only, "way")[part - 1 :: parts]
+    made = choose(cases(world, scope.count, scope.tuning), lambda case: case.way, scope.only, "way")
     path = out / f"rows-{part}.jsonl"
-    done = {(row["way"], row["seed"]) for row in read(path)}
-    runner = Runner(Studio(SAMPLING), world)
+    done = {(row["way"], row["seed"], row["guard"]) for row in read(path)}
+    runner = Runner(Studio(SAMPLING, half=half), world, out)
     with open(path, "a", encoding="utf-8") as file, torch.inference_mode():
-        for case in tqdm([case for case in made if (case.way, case.seed) not in done], desc="unasked", unit="case"):
-            rows = runner.rows(case, guards)
-            file.writelines(json.dumps(dataclasses.asdict(row)) + "\n" for row in rows)
+        for batch in tqdm(batches(made)[part - 1 :: parts], desc="unasked", unit="batch"):
+            guards = tuple(g for g in scope.guards if any((case.way, case.seed, g) not in done for case in batch))
+            for row in runner.rows(batch, guards) if guards else ():
+                if (row.way, row.seed, row.guard) not in done:
+                    file.write(json.dumps(dataclasses.asdict(row)) + "\n")
             file.flush()
     write(out)
 
 
+def batches(made: list[Case]) -> list[list[Case]]:
+    """The cases in groups of at most BATCH of one way and denoise, all ways in turn."""
+    groups: dict[tuple, list[Case]] = {}
+    for case in made:
+        groups.setdefault(((case.seed - 1) // BATCH, case.way, case.denoise), []).append(case)
+    return list(groups.values())
+
+
 def read(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-
-
-def make_assets(where: Path = ASSETS, only: tuple[str, ...] = ()) -> None:
-    """Train the two LoRAs and the token, learn the two presences, and write them to `where`; all seeded."""
-    from .lora import train
-
-    world, studio = World(), Studio(SAMPLING)
-    weapon, noto = world.concepts()["weapon"], world.concepts()[STYLE]
-    bench, host = Bench(studio), studio.pack.host
-    drawing = host.presence.Drawing(80, SAMPLING.steps, SAMPLING.cfg, SAMPLING.size, SAMPLING.size)
-
-    def presence(concept: Concept) -> str:
-        with torch.inference_mode():
-            (subspace,) = bench.subspaces(concept)
-            learned = host.presence.learn(studio.model, studio.clip, subspace, drawing)
-        studio.pack.safree.presence_storage.save(learned, where / PRESENCE[concept.name], overwrite=True)
-        return f"threshold {learned.threshold:.2f}, found in {learned.sensitivity:.2f} of the pictures asked for"
-
-    made = {
-        "presence weapon": lambda: presence(weapon),
-        "presence style": lambda: presence(noto),
-        "token": lambda: learned_token.learn(studio, bench.subspaces(weapon)[0], where),
-        **{f"LoRA {name}": functools.partial(train, studio, lesson, where) for name, lesson in LESSONS.items()},
-    }
-    for name, make in named(list(made.items()), lambda part: part[0], only, "asset"):
-        print(name, make(), flush=True)

@@ -24,7 +24,9 @@ def table(rows: list[dict]) -> list[str]:
         for guard in dict.fromkeys(row["guard"] for row in rows if row["way"] == way):
             own = [row for row in rows if row["way"] == way and row["guard"] == guard]
             steps = sorted(row["found_at"] for row in own if row["found_at"])
+            given = sum(row["given"] for row in own)
             found = f"{len(steps)} of {len(own)}, step {steps[len(steps) // 2]}" if steps else "-"
+            found += f"; {given} in the picture given" if given else ""
             untouched = sum(row["unchanged"] for row in own) / len(own)
             seen = wilson([row["seen"] for row in own])
             lines.append(f"| {way} | {guard} | {seen} | {kept(own, rows)} | {untouched:.2f} | {found} |")

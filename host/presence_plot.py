@@ -26,6 +26,8 @@ def caption(part: dict) -> str:
     if "presence" in part:
         told = f"{part['presence']:.1f} deviations, threshold {part['threshold']:.1f}"
         return f"second look, {who}: {'found' if part['found'] else 'not found'}, {told}"
+    if part["given"]:
+        return f"{who}: found in the picture given, {part['damped']} of {len(part['steps'])} steps damped"
     if part["found_at"]:
         return f"{who}: found at step {part['found_at']}, {part['damped']} of {len(part['steps'])} steps damped"
     return f"{who}: not found in {len(part['steps'])} steps"

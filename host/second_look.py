@@ -1,4 +1,4 @@
-"""Look at a finished latent for a concept: one evaluation of the model at each of a few low noise levels."""
+"""Second look: what a latent guard saw in a run, whether its result still shows it, and once more if it does."""
 
 from __future__ import annotations
 
@@ -6,95 +6,10 @@ import dataclasses
 import logging
 from collections.abc import Callable
 
-import comfy.model_management
-import comfy.sample
-import comfy.samplers
-import torch
-
 from ..safree import SafreeError
-from ..safree.presence import ConceptPresence
-from .latent_guard import Watch, _Run, check, guard_of
+from .latent_guard import guard_of
+from .looking import look
 from .report import Report
-
-SEED = 0  # of the noise that is added for looking
-
-
-def levels(concept: ConceptPresence) -> list[int]:
-    """The noise levels that are looked at: from the middle of the schedule, where a picture's parts are settled."""
-    count = len(concept.sigmas)
-    return sorted({count // 2, 2 * count // 3, 5 * count // 6})
-
-
-def look(model, concepts: tuple[ConceptPresence, ...], latent: dict, node: str = "LatentLook") -> list[dict]:
-    """For each concept and picture of a LATENT: presence, threshold, whether it is found, and where. Plain data.
-
-    Raises SafreeError for a latent that is not finite or has another number of channels than the model takes.
-    """
-    if not concepts:
-        raise SafreeError("no concept presence is connected. Connect a ConceptPresence.")
-    check(model, concepts, node)
-    samples = latent["samples"]
-    channels = model.get_model_object("latent_format").latent_channels
-    if samples.ndim != 4 or samples.shape[1] != channels:
-        raise SafreeError(
-            f"the latent has shape {list(samples.shape)}, this model takes [pictures, {channels}, height, width]. "
-            "Connect a latent of this model."
-        )
-    if not torch.isfinite(samples).all():
-        raise SafreeError("the latent holds NaN or infinity. Check the model's precision, its LoRAs and the VAE.")
-    return [finding for concept in concepts for finding in _look(model, concept, samples)]
-
-
-def _look(model, concept: ConceptPresence, samples: torch.Tensor) -> list[dict]:
-    chosen = levels(concept)
-    options = {} if concept.pooled is None else {"pooled_output": concept.pooled}
-    empty = [[concept.empty, options]]
-    noise = comfy.sample.prepare_noise(samples, SEED)
-    watches = [_evaluate(model, concept, samples, noise, concept.sigmas[level], empty) for level in chosen]
-    presence = torch.stack([watch.history[-1] for watch in watches]).mean(0)  # [pictures]
-    places = torch.stack([watch.places for watch in watches]).mean(0)
-    threshold = concept.look_threshold(chosen)
-    return [
-        {
-            "concept": concept.name,
-            "picture": picture,
-            "presence": round(float(presence[picture]), 2),
-            "threshold": round(threshold, 2),
-            "found": bool(presence[picture] > threshold),
-            "map": [[round(value, 1) for value in row] for row in places[picture].tolist()],
-        }
-        for picture in range(len(samples))
-    ]
-
-
-def _evaluate(model, concept, samples, noise, level: float, empty: list) -> Watch:
-    """Run the model once on `samples` with noise of `level`; what it would draw is thrown away."""
-    watch = Watch(concept)
-    run = _Run(None, [watch])
-    looking = model.clone()
-    looking.wrappers = {}  # of a latent guard or a self-validation, and of caches that skip calls
-    count = len(samples)
-
-    def output_block(h, skip, options):
-        if options["block"][1] == 0:
-            run.rows = [[i] for i in range(count)]
-            watch.begin(count)
-        return run.output_block(h, skip, options)
-
-    looking.set_model_output_block_patch(output_block)
-    comfy.sample.sample_custom(
-        looking,
-        noise,
-        1.0,
-        comfy.samplers.ksampler("euler"),
-        torch.tensor([level, 0.0]),
-        empty,
-        empty,
-        samples,
-        seed=SEED,
-    )
-    watch.end(level)
-    return watch
 
 
 def look_report(found: list[dict]) -> dict:
@@ -118,19 +33,22 @@ class Seen:
 def sample(model, run: Callable[[], dict], on_problem: str) -> tuple[dict, Seen]:
     """(LATENT of `run`, what was seen): where a latent guard found a concept, its result is looked at.
 
-    on_problem: where the concept is still seen, 'error' raises SafreeError, 'warn' says so, 'again' samples once more
-    with the guard at full strength, and says so if that does not help either.
+    on_problem: where the concept is still seen, 'error' raises SafreeError, 'warn' says so, 'again' samples such
+    pictures once more with the guard at full strength, and says so if that does not help either.
     """
     latent, guard = run(), guard_of(model)
     if guard is None:
         return latent, Seen()
     seen = Seen(guard.last, guarded=True)
-    if not any(part["found_at"] for part in guard.last):
+    if not any(map(_shown, guard.last)):
         return latent, seen
     seen.found = look(model, guard.concepts, latent)
-    if on_problem == "again" and _names(seen.found):
+    if on_problem == "again" and (still := sorted({part["picture"] for part in seen.found if part["found"]})):
         with guard.at_full_strength():
-            latent = run()
+            again = run()["samples"]
+        samples = latent["samples"].clone()
+        samples[still] = again[still]  # pictures that are fine stay as they are
+        latent = {**latent, "samples": samples}
         seen.found = look(model, guard.concepts, latent)
         seen.notes.append("Sampled once more with the latent guard at full strength.")
     if names := _names(seen.found):
@@ -149,11 +67,11 @@ def join(report: dict, seen: Seen) -> dict:
     """A sampler's report with what a latent guard saw; the same without one."""
     if not seen.guarded:
         return report
-    found = [part for part in seen.presence if part["found_at"]]
+    found = [part for part in seen.presence if _shown(part)]
     state, said = {}, "Latent guard: nothing found in the picture."
     if found:
         names = ", ".join(dict.fromkeys(part["concept"] for part in found))
-        said = f"Latent guard: {names} found at step {min(part['found_at'] for part in found)}, damped afterwards."
+        said = f"Latent guard: {names} found {_when(found)}, damped afterwards."
         state = {"state": "filtered"} if report["active"] else {}
     if seen.still:
         state = {"state": "inactive", "reason": "problem", "active": False}
@@ -166,6 +84,17 @@ def join(report: dict, seen: Seen) -> dict:
         "second_look": seen.found,
         "notes": [*report["notes"], *seen.notes],
     }
+
+
+def _shown(part: dict) -> bool:
+    """Whether a concept was found in a picture, in the making or as it was given."""
+    return bool(part["given"] or part["found_at"])
+
+
+def _when(found: list[dict]) -> str:
+    if any(part["given"] for part in found):
+        return "in the picture given"
+    return f"at step {min(part['found_at'] for part in found)}"
 
 
 def _names(found: list[dict]) -> list[str]:

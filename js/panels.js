@@ -57,7 +57,7 @@ export const tokenPanel = readable((report) => {
 export const samplingPanel = readable((report) => {
   const filtered = report.filtered_steps ?? [];
   const seen = [...(report.presence ?? []), ...(report.second_look ?? [])].slice(0, MAX_PRESENCES);
-  const hit = seen.some((part) => part.found_at || part.found);
+  const hit = seen.some((part) => part.found_at || part.given || part.found);
   const parts = [verdict(report, report.active === false || hit || filtered.some((count) => count > 0))];
   for (const count of filtered) {
     const label = `t' ${count} of ${report.steps} steps`;
@@ -172,7 +172,8 @@ function caption(part) {
     const told = `${part.presence.toFixed(1)} deviations, threshold ${part.threshold.toFixed(1)}`;
     return `second look, ${who}: ${part.found ? "found" : "not found"}, ${told}`;
   }
-  const { steps, found_at, damped } = part;
+  const { steps, found_at, given, damped } = part;
+  if (given) return `${who}: found in the picture given, ${damped} of ${steps.length} steps damped`;
   if (found_at) return `${who}: found at step ${found_at}, ${damped} of ${steps.length} steps damped`;
   return `${who}: not found in ${steps.length} steps`;
 }
