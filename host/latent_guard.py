@@ -1,4 +1,4 @@
-"""Latent guard on a UNet: damps a concept in the decoder's features where it stands, while the picture shows it.
+"""Latent guard on a UNet or an MMDiT: damps a concept in its features where it stands, while it shows.
 
 Costs no further evaluation of the model: the probes of safree/presence.py read and change features that are there.
 """
@@ -15,7 +15,7 @@ from ..safree import SafreeError
 from ..safree.presence import ConceptPresence
 from . import compat
 from .clearing import clear, given
-from .decoder import deepest_blocks, with_patch
+from .features import Features
 from .watching import Run, Watch, check
 
 WRAPPER = "safree_latent_guard"
@@ -30,8 +30,8 @@ class Guard:
     clears: take what is found in the picture that a run starts from out of it
     """
 
-    def __init__(self, concepts: tuple[ConceptPresence, ...], strength: float, blocks: tuple[int, ...]):
-        self.concepts, self.strength, self.blocks = concepts, strength, blocks
+    def __init__(self, concepts: tuple[ConceptPresence, ...], strength: float, features: Features):
+        self.concepts, self.strength, self.features = concepts, strength, features
         self.always, self.clears = False, True
         self.last: list[dict] = []
 
@@ -54,23 +54,22 @@ def patch(model, concepts: tuple[ConceptPresence, ...], strength: float = 1.0):
     """A clone of `model` whose sampling runs are watched for `concepts` and damped where they show.
 
     A run that shows none is not changed, bit for bit. A later patch takes the place of an earlier one. Raises
-    SafreeError for a model without a UNet or of another shape than the concepts were learned with.
+    SafreeError for a model that is neither UNet nor MMDiT, or of another shape than the concepts were learned with.
     """
     if not 0 <= strength <= MOST:
         raise SafreeError(f"strength is {strength}, outside 0 to {MOST:g}. Choose a value in between.")
     if not concepts:
         raise SafreeError("no concept presence is connected. Connect a ConceptPresence.")
-    check(model, concepts, "LatentGuardPatch")
+    features = check(model, concepts, "LatentGuardPatch")
     patched = model.clone()
     if strength == 0:
         return patched
-    guard = Guard(concepts, strength, tuple(deepest_blocks(model, "LatentGuardPatch")))
+    guard = Guard(concepts, strength, features)
     patched.set_attachments(WRAPPER, guard)
     kinds = comfy.patcher_extension.WrappersMP
     wrappers = {
         kinds.OUTER_SAMPLE: _outer_sample(guard),
         kinds.APPLY_MODEL: _apply_model,
-        kinds.DIFFUSION_MODEL: _diffusion_model,
     }
     for kind, wrapper in wrappers.items():
         patched.remove_wrappers_with_key(kind, WRAPPER)
@@ -81,7 +80,7 @@ def patch(model, concepts: tuple[ConceptPresence, ...], strength: float = 1.0):
 def _outer_sample(guard: Guard):
     def outer_sample(executor, noise, latent_image, *args, **kwargs):
         options = executor.class_obj.model_options.setdefault("transformer_options", {})
-        run = Run([Watch(concept, guard.always) for concept in guard.concepts], guard.blocks, guard.strength)
+        run = Run(guard.features, [Watch(concept, guard.always) for concept in guard.concepts], guard.strength)
         if guard.clears and given(noise, latent_image):
             latent_image, seen = clear(executor.class_obj.model_patcher, guard.concepts, latent_image, guard.always)
             run.given(seen)
@@ -101,16 +100,11 @@ def _outer_sample(guard: Guard):
 
 
 def _apply_model(executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
-    with compat.uncompiled(executor.class_obj):  # what is measured hangs on the options, which compiling may leave out
-        return executor(x, t, c_concat, c_crossattn, control, transformer_options or {}, **kwargs)
-
-
-def _diffusion_model(executor, x, timesteps, context, y, control, transformer_options, **kwargs):
-    run = transformer_options.get(WRAPPER)
+    options = transformer_options or {}
+    run = options.get(WRAPPER)
     if run is None:
-        return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
-    options = with_patch(transformer_options, "output_block_patch", run.output_block, first=False)
-    run.begin(transformer_options, len(x))
-    result = executor(x, timesteps, context, y, control, options, **kwargs)
-    run.end(transformer_options)
+        return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+    run.begin(options, len(x))
+    result = run.features.call(executor, run.watch, x, t, c_concat, c_crossattn, control, options, **kwargs)
+    run.end(options)
     return result

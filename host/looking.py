@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import comfy.patcher_extension
 import comfy.sample
 import comfy.samplers
 import torch
@@ -14,9 +15,9 @@ SEED = 0  # of the noise that is added for looking
 
 
 def levels(concept: ConceptPresence) -> list[int]:
-    """The noise levels that are looked at: from the middle of the schedule, where a picture's parts are settled."""
+    """The noise levels that are looked at: late in the schedule, where nothing of a picture is hidden."""
     count = len(concept.sigmas)
-    return sorted({count // 2, 2 * count // 3, 5 * count // 6})
+    return sorted({2 * count // 3, 5 * count // 6})
 
 
 def look(model, concepts: tuple[ConceptPresence, ...], latent: dict, node: str = "LatentLook") -> list[dict]:
@@ -26,7 +27,7 @@ def look(model, concepts: tuple[ConceptPresence, ...], latent: dict, node: str =
     """
     if not concepts:
         raise SafreeError("no concept presence is connected. Connect a ConceptPresence.")
-    check(model, concepts, node)
+    features = check(model, concepts, node)
     samples = latent["samples"]
     channels = model.get_model_object("latent_format").latent_channels
     if samples.ndim != 4 or samples.shape[1] != channels:
@@ -36,15 +37,15 @@ def look(model, concepts: tuple[ConceptPresence, ...], latent: dict, node: str =
         )
     if not torch.isfinite(samples).all():
         raise SafreeError("the latent holds NaN or infinity. Check the model's precision, its LoRAs and the VAE.")
-    return [finding for concept in concepts for finding in _look(model, concept, samples)]
+    return [finding for concept in concepts for finding in _look(model, features, concept, samples)]
 
 
-def _look(model, concept: ConceptPresence, samples: torch.Tensor) -> list[dict]:
+def _look(model, features, concept: ConceptPresence, samples: torch.Tensor) -> list[dict]:
     chosen = levels(concept)
     options = {} if concept.pooled is None else {"pooled_output": concept.pooled}
     empty = [[concept.empty, options]]
     noise = comfy.sample.prepare_noise(samples, SEED)
-    watches = [_evaluate(model, concept, samples, noise, concept.sigmas[level], empty) for level in chosen]
+    watches = [_evaluate(model, features, concept, samples, noise, concept.sigmas[level], empty) for level in chosen]
     presence = torch.stack([watch.history[-1] for watch in watches]).mean(0)  # [pictures]
     places = torch.stack([watch.places for watch in watches]).mean(0)
     threshold = concept.look_threshold(chosen)
@@ -61,31 +62,20 @@ def _look(model, concept: ConceptPresence, samples: torch.Tensor) -> list[dict]:
     ]
 
 
-def _evaluate(model, concept, samples, noise, level: float, empty: list) -> Watch:
+def _evaluate(model, features, concept, samples, noise, level: float, empty: list) -> Watch:
     """Run the model once on `samples` with noise of `level`; what it would draw is thrown away."""
     watch = Watch(concept)
-    run = Run([watch])
+    run = Run(features, [watch])
     looking = model.clone()
     looking.wrappers = {}  # of a latent guard or a self-validation, and of caches that skip calls
-    count = len(samples)
 
-    def output_block(h, skip, options):
-        if options["block"][1] == 0:
-            run.rows = [[i] for i in range(count)]
-            watch.begin(count)
-        return run.output_block(h, skip, options)
+    def apply_model(executor, x, *args, **kwargs):
+        watch.begin(len(x))
+        run.rows = [[i] for i in range(len(x))]
+        return features.call(executor, run.watch, x, *args, **kwargs)
 
-    looking.set_model_output_block_patch(output_block)
-    comfy.sample.sample_custom(
-        looking,
-        noise,
-        1.0,
-        comfy.samplers.ksampler("euler"),
-        torch.tensor([level, 0.0]),
-        empty,
-        empty,
-        samples,
-        seed=SEED,
-    )
+    looking.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "safree_look", apply_model)
+    settings = (1.0, comfy.samplers.ksampler("euler"), torch.tensor([level, 0.0]), empty, empty, samples)
+    comfy.sample.sample_custom(looking, noise, *settings, seed=SEED)
     watch.end(level)
     return watch

@@ -6,6 +6,7 @@ import dataclasses
 import random
 
 import comfy.model_management
+import comfy.patcher_extension
 import comfy.utils
 import torch
 from torch import Tensor
@@ -15,7 +16,8 @@ from ..safree.presence import ConceptPresence, on_grid
 from ..safree.presence_calibration import calibrate
 from ..safree.subspace import ConceptSubspace
 from . import things
-from .decoder import ASKED, read_blocks, sigma
+from .decoder import ASKED, sigma
+from .features import Features, features_of
 
 SAMPLER, SCHEDULER = "dpmpp_2m", "karras"
 ALONE = 0.3  # share of the pictures that show one thing, not two
@@ -44,9 +46,9 @@ class Drawing:
 def learn(model, clip, subspace: ConceptSubspace, drawing: Drawing) -> ConceptPresence:
     """Draw 2 x `drawing.pictures` pictures with `model`, which should not draw the concept unasked, and fit the probes.
 
-    Raises SafreeError for a model without a UNet and a concept without phrases.
+    Raises SafreeError for a model that is neither a UNet nor an MMDiT, and a concept without phrases.
     """
-    blocks = read_blocks(model, "ConceptPresence")
+    features = features_of(model, "ConceptPresence")
     if clip is None:
         raise SafreeError("no CLIP is connected. Connect the text encoder of the model.")
     if not subspace.phrases:
@@ -55,7 +57,7 @@ def learn(model, clip, subspace: ConceptSubspace, drawing: Drawing) -> ConceptPr
     bar = comfy.utils.ProgressBar(2 * len(shown))
     recorded = []
     for number, texts in enumerate((shown, clean)):
-        recorder = Recorder(blocks)
+        recorder = Recorder(features)
         for first in range(0, len(texts), drawing.batch):
             _draw(recorder.attach(model), clip, texts[first : first + drawing.batch], drawing, number + 2 * first)
             bar.update(min(drawing.batch, len(texts) - first))
@@ -89,28 +91,31 @@ def article(phrase: str) -> str:
 class Recorder:
     """Keeps the features of every step of sampling runs, on a grid, in half precision, on the CPU."""
 
-    def __init__(self, blocks: list[int]):
-        self.blocks = blocks
+    def __init__(self, features: Features):
+        self.features = features
         self.rows: dict[tuple[float, int, bool], list[Tensor]] = {}  # by sigma, block, and whether the prompt's
 
     def attach(self, model):
         """A clone of `model` that records."""
         recording = model.clone()
-        recording.set_model_output_block_patch(self._record)
+        wrapper = comfy.patcher_extension.WrappersMP.APPLY_MODEL
+
+        def apply_model(executor, *args, **kwargs):
+            return self.features.call(executor, self._record, *args, **kwargs)
+
+        recording.add_wrapper_with_key(wrapper, "safree_record", apply_model)
         return recording
 
-    def _record(self, h: Tensor, skip: Tensor, options: dict):
-        block = options["block"][1]
-        if block in self.blocks:
-            kinds = options.get("cond_or_uncond") or [ASKED]
-            for kind, part in zip(kinds, on_grid(h).half().cpu().chunk(len(kinds)), strict=True):
-                self.rows.setdefault((sigma(options), block, kind == ASKED), []).append(part)
-        return h, skip
+    def _record(self, block: int, h: Tensor, options: dict) -> Tensor:
+        kinds = options.get("cond_or_uncond") or [ASKED]
+        for kind, part in zip(kinds, on_grid(h).half().cpu().chunk(len(kinds)), strict=True):
+            self.rows.setdefault((sigma(options), block, kind == ASKED), []).append(part)
+        return h
 
     def at(self, level: float, device) -> dict[int, tuple[Tensor, Tensor]]:
         """Features of one noise level by block: with the prompt and with the empty one (the same without guidance)."""
         out = {}
-        for block in self.blocks:
+        for block in self.features.widths:
             asked = torch.cat(self.rows[level, block, True]).float().to(device)
             empty = self.rows.get((level, block, False))
             out[block] = (asked, torch.cat(empty).float().to(device) if empty else asked)

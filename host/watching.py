@@ -10,7 +10,8 @@ from torch.nn.functional import interpolate
 
 from ..safree import SafreeError
 from ..safree.presence import ConceptPresence, presence, recent
-from .decoder import asked_rows, read_blocks, sigma, width
+from .decoder import asked_rows, sigma
+from .features import Features, features_of
 
 STRENGTH = 6.0  # of Probe.damp at the node's strength 1
 
@@ -95,11 +96,11 @@ def _damped(since: int | None, steps: int, always: bool) -> int:
 class Run:
     """State of one sampling run; lives in the run's own copy of the model options and goes with it.
 
-    damped: blocks whose features are changed, by `strength`, the node's
+    strength: the node's; 0 to measure alone
     """
 
+    features: Features
     watches: list[Watch]
-    damped: tuple[int, ...] = ()
     strength: float = 0.0
     rows: list[list[int]] = dataclasses.field(default_factory=list)
 
@@ -114,34 +115,32 @@ class Run:
         for watch in self.watches:
             watch.begin(rows // max(len(options.get("cond_or_uncond", [0])), 1))
 
-    def output_block(self, h: Tensor, skip: Tensor, options: dict) -> tuple[Tensor, Tensor]:
-        """An output block patch: measures, and damps what is on."""
-        block, level = options["block"][1], sigma(options)
+    def watch(self, block: int, h: Tensor, options: dict) -> Tensor:
+        """Measure the features `h` [rows, D, H, W] of one block; the same, or damped where a concept is on."""
+        level = sigma(options)
         for watch in self.watches:
-            probe = watch.concept.probes[watch.concept.at(level)].get(block)
-            if probe is None:
-                continue
+            probe = watch.concept.probes[watch.concept.at(level)][block]
             places = probe.places(h)
             if self.rows:
                 watch.see(places, probe.picture(places), self.rows)
-            if watch.on.any() and block in self.damped:
+            if self.strength and watch.on.any() and block in self.features.damped:
                 strength = STRENGTH * self.strength * watch.on.to(h.device).float()
                 h = probe.damp(h, places, strength.repeat(len(h) // len(strength)))
-        return h, skip
+        return h
 
     def end(self, options: dict) -> None:
         for watch in self.watches:
             watch.end(sigma(options))
 
 
-def check(model, concepts: tuple[ConceptPresence, ...], node: str) -> None:
-    """Raise SafreeError unless `concepts` were learned with a model of this shape."""
-    blocks = read_blocks(model, node)
+def check(model, concepts: tuple[ConceptPresence, ...], node: str) -> Features:
+    """Where to read `model`; SafreeError unless `concepts` were learned with a model of this shape."""
+    features = features_of(model, node)
     for concept in concepts:
         learned = {block: len(probe.weight) for block, probe in concept.probes[0].items()}
-        here = {block: width(model, block) for block in blocks}
-        if learned.items() - here.items():
+        if learned != features.widths:
             raise SafreeError(
                 f"presence '{concept.name}' was learned with another kind of model (channels by block {learned}, here "
-                f"{here}). Learn it with this one."
+                f"{features.widths}). Learn it with this one."
             )
+    return features

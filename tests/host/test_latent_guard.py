@@ -147,12 +147,36 @@ def test_after_an_interrupt_the_model_is_as_before(pack, run, guard, model, cat,
     assert torch.equal(run(model, cat), before)
 
 
-def test_a_model_without_a_unet_is_refused_by_name(pack, guard, model, always):
+def test_another_kind_of_model_is_refused_by_name(pack, guard, model, always):
     other = model.clone()
     other.add_object_patch("diffusion_model", torch.nn.Linear(1, 1))
-    for node, call in (("LatentGuardPatch", lambda: guard(other, always)),):
-        with pytest.raises(pack.safree.SafreeError, match=rf"{node} reads the decoder of a UNet.*Linear"):
-            call()
+    with pytest.raises(pack.safree.SafreeError, match=r"LatentGuardPatch reads a UNet .* or an MMDiT .*Linear"):
+        guard(other, always)
+
+
+def test_a_picture_that_is_given_is_cleared_of_what_it_shows(pack, run, guard, model, cat, always):
+    picture = run(model, cat)
+    patched, kept = guard(model, always), guard(model, always)
+    pack.host.latent_guard.guard_of(kept).clears = False
+    cleared, left = (run(own, cat, latent={"samples": picture}, denoise=0.5) for own in (patched, kept))
+    assert not torch.equal(cleared, left)
+    (seen,) = last(pack, patched)
+    assert (seen["given"], seen["damped"]) == (True, STEPS)
+    assert not last(pack, kept)[0]["given"]
+
+
+def test_a_picture_that_is_given_without_the_concept_is_not_changed(run, guard, model, cat, never):
+    given = {"samples": run(model, cat)}
+    plain = run(model, cat, latent=given, denoise=0.5)
+    assert torch.equal(run(guard(model, never), cat, latent=given, denoise=0.5), plain)
+
+
+def test_a_latent_that_is_noisy_already_is_no_picture(pack):
+    given = pack.host.clearing.given
+    noise, latent = torch.ones(1, 4, 8, 8), torch.ones(1, 4, 8, 8)
+    assert given(noise, latent)
+    assert not given(0 * noise, latent)
+    assert not given(noise, 0 * latent)
 
 
 def test_a_presence_of_another_model_is_refused(pack, guard, model, empty):
@@ -245,6 +269,17 @@ def test_again_samples_once_more_at_full_strength(pack, guard, model, guarded, e
     assert "once more" in report["notes"][-1]
     carried = pack.host.latent_guard.guard_of(patched)
     assert (carried.strength, carried.always) == (0.2, False)
+
+
+def test_again_replaces_only_pictures_that_still_show_it(pack, guard, model, empty, latent, always, monkeypatch):
+    runs = iter((torch.zeros(2, 4, 8, 8), torch.ones(2, 4, 8, 8)))
+    patched = guard(model, always)
+    pack.host.latent_guard.guard_of(patched).last = [{"given": True, "found_at": None}] * 2
+    finding = {"concept": "star", "map": [[0.0]], "presence": 0.0, "threshold": 0.0}
+    found = [{**finding, "picture": picture, "found": picture == 1} for picture in range(2)]
+    monkeypatch.setattr(pack.host.second_look, "look", lambda *_: found)
+    latents, _ = pack.host.second_look.sample(patched, lambda: {"samples": next(runs)}, "again")
+    assert latents["samples"].mean((1, 2, 3)).tolist() == [0.0, 1.0]
 
 
 def test_the_report_is_drawn(pack, guard, model, guarded, empty, latent, always):
