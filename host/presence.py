@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import random
 
 import comfy.model_management
@@ -21,6 +22,7 @@ from .features import Features, features_of
 
 SAMPLER, SCHEDULER = "dpmpp_2m", "karras"
 ALONE = 0.3  # share of the pictures that show one thing, not two
+FOUND = 0.5  # sensitivity, below which most phrases seem to mean nothing to the model
 FEWEST = 16  # pictures of each kind: fewer say nothing about chance
 
 
@@ -62,7 +64,13 @@ def learn(model, clip, subspace: ConceptSubspace, drawing: Drawing) -> ConceptPr
             _draw(recorder.attach(model), clip, texts[first : first + drawing.batch], drawing, number + 2 * first)
             bar.update(min(drawing.batch, len(texts) - first))
         recorded.append(recorder)
-    return _fitted(*recorded, clip, subspace)
+    learned = _fitted(*recorded, clip, subspace)
+    if learned.sensitivity < FOUND:
+        logging.warning(
+            "SAFREE: '%s' is found in %.0f %% of the pictures that were asked for it. Does the model know the phrases?",
+            *(learned.name, 100 * learned.sensitivity),
+        )
+    return learned
 
 
 def prompts(phrases: tuple[str, ...], count: int, seed: int) -> tuple[list[str], list[str]]:

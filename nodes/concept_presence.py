@@ -15,13 +15,16 @@ class ConceptPresence(io.ComfyNode):
             node_id="ConceptPresence",
             display_name="SAFREE Concept Presence",
             category=CATEGORY,
-            description="Learns what a concept looks like inside a UNet, from small pictures that it draws: of the "
+            description="Learns what a concept looks like inside a model, from small pictures that it draws: of the "
             "concept's phrases and of everyday things. Once for each model and concept; save it.",
             search_aliases=[*ALIASES, "latent", "probe"],
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint itself, before LoRAs: it must not draw it unasked."),
                 io.Clip.Input("clip", tooltip="The text encoder of the model."),
-                ConceptSubspaces.Input("subspaces", tooltip="From ConceptSubspace; the phrases are drawn."),
+                ConceptSubspaces.Input(
+                    "subspaces",
+                    tooltip="From ConceptSubspace; the phrases are drawn, so use phrases that the model can draw.",
+                ),
                 io.Int.Input("pictures", default=96, min=16, max=1000, tooltip="Of each kind. 64 to 192 work well."),
                 io.Int.Input("steps", default=12, min=2, max=100, tooltip="Of each picture."),
                 io.Float.Input("cfg", default=5.0, min=1.0, max=30.0, step=0.1, tooltip="Of each picture."),

@@ -37,6 +37,8 @@ class World:
     cfg: float = 7.5
 
 
+ASSETS = setup_host.ROOT / "tests" / "assets"
+TINY_LORA, TINY_PRESENCE = "lora_weapon.safetensors", "presence_weapon.safetensors"
 TINY = World(setup_host.CHECKPOINT, 128, 12, 5.0)
 
 
@@ -183,6 +185,27 @@ def full_stack(graph: Graph, world: World, prompt: str) -> None:
     text_to_image(graph, world, prompt, "weapons", reattention=True)
 
 
+def latent_guard(graph: Graph, world: World, prompt: str) -> None:
+    """A LoRA that draws a weapon unasked; on the tiny checkpoint with the presence that the benchmark learned."""
+    checkpoint = graph.add("CheckpointLoaderSimple", ckpt_name=world.checkpoint)
+    model, clip, vae = checkpoint[0], checkpoint[1], checkpoint[2]
+    concepts = graph.add("ConceptSubspace", clip=clip, concept_set="weapons")
+    if world is TINY:
+        presences = graph.add("LoadConceptPresence", filename=TINY_PRESENCE)
+    else:
+        presences = graph.add("ConceptPresence", model=model, clip=clip, subspaces=concepts[0], batch_size=4)
+        graph.add("SaveConceptPresence", presences=presences[0], filename="weapons", overwrite=True)
+    lora = TINY_LORA if world is TINY else "your_lora.safetensors"
+    drawing = graph.add("LoraLoaderModelOnly", model=model, lora_name=lora)
+    watched = graph.add("LatentGuardPatch", model=drawing[0], presences=presences[0])
+    latent = graph.add("EmptyLatentImage", width=world.side, height=world.side)
+    positive = conditioning(graph, clip, concepts[0], prompt)
+    options = {"steps": world.steps, "cfg": world.cfg, "on_problem": "again"}
+    sampled = sample(graph, watched[0], positive, clip, latent[0], **options).node
+    save(graph, sampled[0], vae, "latent_guard")
+    graph.add("PreviewImage", images=graph.add("SafetyReportPlot", report=sampled[1])[0])
+
+
 RECIPES = {
     "tiny_checkpoint": Recipe(
         tiny_checkpoint,
@@ -263,6 +286,14 @@ RECIPES = {
         "a knight holding a sword in front of a castle",
         "a guitar and a knife",
     ),
+    "latent_guard": Recipe(
+        latent_guard,
+        "## What no word asks for\nA LoRA (choose yours) may draw a weapon unasked. ConceptPresence learns once what "
+        "weapons look like to the checkpoint, before the LoRA; then put LoadConceptPresence in its place. The SAFREE "
+        "sampler shows when and where one was found, looks at the result, and samples once more if it is still there.",
+        "a man walking through a forest",
+        "a cat",
+    ),
 }
 
 
@@ -291,6 +322,10 @@ def write(path: Path, data: dict) -> None:
 
 def main() -> None:
     shutil.copy(setup_host.host() / "input" / EXAMPLE_IMAGE, setup_host.base() / "input")
+    for kind, name in (("loras", TINY_LORA), ("safree_presences", TINY_PRESENCE)):
+        folder = setup_host.base() / "models" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ASSETS / name, folder)
     with Server(setup_host.ROOT / "output" / "workflows") as server:
         client = server.client()
         info = json.loads(client.get("/object_info"))
