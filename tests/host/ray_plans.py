@@ -15,7 +15,7 @@ from pathlib import Path
 from bench import cluster
 
 SHARDS = [[number, number] for number in range(12)]
-SECONDS = {"another model": 0.5, "node lost": 1}  # of a shard, so that both workers get some
+SECONDS = {"another model": 0.25, "node lost": 0.5}  # of a shard, so that both workers get some
 
 
 class Plan:

@@ -26,8 +26,8 @@ from dev import setup_host
 BESIDE = setup_host.WORK / "ray"  # where the Makefile puts it
 HERE = Path(__file__).resolve().parent
 PROMPTS = [
-    *("a cat and a pistol", "a dog", "a knife on a table", "a red house"),
-    *("a rabbit", "a handgun, a bird", "a fish", "an axe in a tree"),
+    *("a cat and a pistol", "a dog", "a knife on a table"),
+    *("a rabbit", "a handgun, a bird", "an axe in a tree"),
 ]
 GUARDS = ("none", "adaptive")
 ROWS, TABLE = Path("prompts", "rows.jsonl"), Path("prompts", "results.csv")
@@ -178,7 +178,7 @@ def test_prompts_come_out_row_by_row_as_in_one_process_with_a_worker_killed(star
 
 
 def test_language_comes_out_as_in_one_process_with_the_run_killed_and_then_a_worker(start, nodes, tmp_path):
-    options = ("language", "--encoder", "tiny", "--sets", "weapons", "--limit", "160", "--out")
+    options = ("language", "--encoder", "tiny", "--sets", "weapons", "--limit", "120", "--out")
     single(*options, str(tmp_path / "alone"))
     outcomes, results = (Path("language", name) for name in ("outcomes.jsonl", "results.json"))
     expected = [json.loads(line) for line in lines(tmp_path / "alone" / outcomes)]
