@@ -109,7 +109,8 @@ class Encoder:
 
 
 def _same(token, wanted: int | None) -> bool:
-    return isinstance(token, numbers.Integral) and token == wanted
+    plain = type(token) is int  # nearly every token; the check for other integers is slow
+    return (plain or isinstance(token, numbers.Integral)) and token == wanted
 
 
 def _shared(ids: Iterable, others: Iterable) -> int:
