@@ -55,7 +55,7 @@ def guarded(
         first, second = timestep_ranges(share)
         value = Mark("filtered", share, steps, uuid.uuid4().hex, _span(options), concepts=concepts or {})
         if share > 0:
-            twin = (tensor0, options0.get("pooled_output"))
+            twin = (tensor0, options0.get("pooled_output"), marks.others(options0))
             ranged = _ranged(options, first) if share < 1 else options
             out.append([tensor, marks.write(tensor, ranged, dataclasses.replace(value, original=twin))])
         if share < 1:

@@ -11,6 +11,7 @@ import torch
 from ..safree.subspace import ConceptSubspace
 
 KEY = "safree"  # in the dict of a conditioning entry
+IDS = ("t5xxl_ids", "t5xxl_weights")  # of the prompt's tokens, which Anima's diffusion model reads
 GUARDED = ("filtered", "clear")  # roles of encodings that the guard made or let pass
 REMEMBERED = 2**16  # digests, of the encodings seen last; some 20 MB
 
@@ -31,9 +32,9 @@ class Mark:
     pair: names a filtered entry and its original
     span: the range in percent that scheduled encoding gave the entry
     tokens, digest, pooled: how many token states the entry has, and digests of them and of the pooled output ('' for
-        none); others in their place mean that a node edited the conditioning afterwards
+        none), with what `others` gives; others in their place mean that a node edited the conditioning afterwards
     concepts: what it was checked against
-    original: for 'filtered' the unfiltered (tensor, pooled tensor or None)
+    original: for 'filtered' the unfiltered (tensor, pooled tensor or None, what `others` gives)
     """
 
     role: str
@@ -45,7 +46,7 @@ class Mark:
     digest: str = ""
     pooled: str = ""
     concepts: Concepts = dataclasses.field(default_factory=dict)
-    original: tuple[torch.Tensor, torch.Tensor | None] | None = None
+    original: tuple[torch.Tensor, torch.Tensor | None, dict[str, torch.Tensor]] | None = None
 
     def stored(self) -> dict:
         """The plain dict to put under KEY."""
@@ -70,9 +71,7 @@ def role(options: dict) -> str | None:
 def write(tensor: torch.Tensor, options: dict, mark: Mark) -> dict:
     """A copy of `options` with `mark` and the digests of `tensor` [B, T, D] and of the pooled output in it."""
     rows = _rows(tensor)
-    mark = dataclasses.replace(
-        mark, tokens=len(rows), digest=_joined(rows), pooled=digest(options.get("pooled_output"))
-    )
+    mark = dataclasses.replace(mark, tokens=len(rows), digest=_joined(rows), pooled=_beside(options))
     if mark.role in GUARDED:
         _remember(mark.digest, mark.concepts)
     return {**options, KEY: mark.stored()}
@@ -84,7 +83,7 @@ def checked_against(tensor: torch.Tensor | None, options: dict) -> Concepts | No
     Other guarded prompts concatenated to it are fine, and count with what they were checked against.
     """
     mark = read(options)
-    if mark is None or not torch.is_tensor(tensor) or digest(options.get("pooled_output")) != mark.pooled:
+    if mark is None or not torch.is_tensor(tensor) or _beside(options) != mark.pooled:
         return None
     rows = _rows(tensor)
     if len(rows) < mark.tokens or _joined(rows[: mark.tokens]) != mark.digest:
@@ -101,8 +100,22 @@ def intact(tensor: torch.Tensor | None, options: dict) -> bool:
 
 
 def is_zero(tensor: torch.Tensor | None, options: dict) -> bool:
-    pooled = options.get("pooled_output")
-    return torch.is_tensor(tensor) and not tensor.any() and (pooled is None or not pooled.any())
+    beside = [options.get("pooled_output"), *others(options).values()]
+    return torch.is_tensor(tensor) and not tensor.any() and not any(t is not None and t.any() for t in beside)
+
+
+def others(options: dict) -> dict[str, torch.Tensor]:
+    """What else of an entry says the prompt: states of further encoders (conditioning_llama3, ...) and token ids."""
+    names = sorted(name for name in options if name.startswith("conditioning_") or name in IDS)
+    return {name: options[name] for name in names if torch.is_tensor(options[name])}
+
+
+def _beside(options: dict) -> str:
+    """A digest of what an entry says beside its token states: that of the pooled output where there is no more."""
+    pooled, rest = digest(options.get("pooled_output")), others(options)
+    if not rest:
+        return pooled
+    return _joined([pooled.encode(), *(f"{name} {digest(tensor)}".encode() for name, tensor in rest.items())])
 
 
 def fingerprints(subspaces: tuple[ConceptSubspace, ...]) -> Concepts:

@@ -47,7 +47,7 @@ def add(guider, key: str) -> References | None:
         roles.add(role(cond))
         if role(cond) != "filtered":
             continue
-        tensor, pooled = read(cond).original
+        tensor, pooled, *_ = read(cond).original  # a UNet reads no more
         reference = {**cond, "cross_attn": tensor, "uuid": uuid.uuid4(), KEY: Mark("reference").stored()}
         # or the host takes the name of REFERENCES for it, and the SDXL refiner's aesthetic score from that
         reference.setdefault("prompt_type", branch)

@@ -131,8 +131,8 @@ def _original(cond: dict, mark: Mark) -> dict:
             "the guarded conditioning was edited after SafreeConditioning (averaged or concatenated), so the original "
             "prompt for the unfiltered steps is lost. Edit the text instead, or leave filtered_steps at -1."
         )
-    tensor, pooled = mark.original
-    original = {**cond, "cross_attn": tensor, "uuid": uuid.uuid4()}
+    tensor, pooled, *others = mark.original  # of an earlier version without them
+    original = {**cond, **(others[0] if others else {}), "cross_attn": tensor, "uuid": uuid.uuid4()}
     if pooled is not None:
         original["pooled_output"] = pooled
     return marks.write(tensor, original, dataclasses.replace(mark, role="original", original=None))

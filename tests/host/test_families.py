@@ -14,11 +14,13 @@ import tiny_families
 import tiny_models
 import torch
 from host_nodes import HostNodes
+from newer_families import NEWER
 from safetensors.torch import save_file
 from tiny_families import FAMILIES
 
 from dev import setup_host
 
+ALL = FAMILIES | NEWER
 PROMPT = "a cat and a pistol on a red chair"
 # weights, a textual-inversion embedding, and more than 75 tokens
 PLAIN = "a (dog:1.3) beside a [banana], embedding:plain and a horse, " + "an apple and the moon, " * 16
@@ -70,9 +72,9 @@ def results() -> dict:
     return {}
 
 
-@pytest.fixture(scope="module", params=list(FAMILIES))
+@pytest.fixture(scope="module", params=list(ALL))
 def built(request, comfy_nodes, pack, little_vocabulary, tmp_path_factory):
-    family, folder = FAMILIES[request.param], tmp_path_factory.mktemp("embeddings")
+    family, folder = ALL[request.param], tmp_path_factory.mktemp("embeddings")
     clip = family.text.clip(str(folder))
     encoders = pack.host.encoders.encoders(clip)
     assert tuple(encoder.key for encoder in encoders) == family.encoders
@@ -258,6 +260,11 @@ def test_re_attention_is_for_unets_and_says_so(built, pack, record):
 @pytest.mark.parametrize("mode", ["paper", "reference"])
 def test_the_papers_modes_edit_only_token_states(built, pack, mode, record):
     settings = pack.host.report.Settings(mode, validation="whole schedule")
+    if not pack.host.families.slots(built.clip.cond_stage_model):
+        with pytest.raises(pack.safree.SafreeError, match="Choose mode 'adaptive'"):
+            pack.host.guard.guard_prompt(built.clip, PROMPT, built.subspaces, settings)
+        record(mode, "refused")
+        return
     conditioning, report = pack.host.guard.guard_prompt(built.clip, PROMPT, built.subspaces, settings)
     flagged = [token for token in report["tokens"] if token["flagged"]]
     changed = (conditioning[0][0] != built.stock[0][0]).any(dim=-1)[0]

@@ -93,6 +93,19 @@ def test_what_else_the_model_gets_of_the_prompt_is_cleaned(built, pack, record):
     record(name, extras=", ".join(cells))
 
 
+def test_what_other_nodes_put_in_its_place_is_noticed(built, pack):
+    _, row, clip, subspaces = built
+    marks = pack.host.marks
+    ((tensor, options), *_), _ = pack.host.guard.guard_prompt(clip, row.prompt, subspaces, pack.host.report.Settings())
+    stock = clip.encode_from_tokens_scheduled(clip.tokenize(row.prompt))[0][1]
+    assert marks.intact(tensor, options)
+    zero = torch.zeros_like(tensor)
+    for key in ("pooled_output", *marks.others(options)):
+        if options.get(key) is not None and options[key].any():
+            assert not marks.intact(tensor, {**options, key: stock[key]}), key
+            assert not marks.is_zero(zero, {key: stock[key]}), key
+
+
 def test_half_the_strength_is_half_way_in_all_states(built, pack):
     _, row, clip, subspaces = built
     stock, whole, half = (
