@@ -148,8 +148,8 @@ def _largest(history: Tensor) -> Tensor:
 
 
 def recent(history: Tensor) -> Tensor:
-    """Mean presence of the last two steps: [steps, ...] -> [...]."""
-    return history[-2:].mean(0)
+    """Mean presence of the last two steps: [steps, ...] -> [...]; before the first it is that of clean pictures, 0."""
+    return history[-2:].sum(0) / 2
 
 
 def presence(scores: list[Tensor]) -> Tensor:
