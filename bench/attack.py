@@ -87,11 +87,11 @@ def _target(studio: Studio, encoder) -> int:
 
 def _pooled(studio: Studio, encoder, token: int | torch.Tensor, texts: tuple[str, ...] = TEMPLATES) -> torch.Tensor:
     """Pooled embeddings [n, D] of `texts` with `token`, an id or a vector, in place of the target."""
-    word, rows, ends = _target(studio, encoder), [], []
+    word, rows, encoding = _target(studio, encoder), [], studio.pack.host.encoding
     for text in texts:
         (chunk,) = studio.clip.tokenize(text)[encoder.key]
-        rows.append([token if entry[0] == word else entry[0] for entry in chunk])
-        ends.append(encoder.bounds(chunk)[1])
-    with studio.pack.host.encoding.ready(studio.clip):
-        states = encoder.model.encode(rows)[0].float()  # [n, tokens, D]
-    return torch.stack([state[end] for state, end in zip(states, ends, strict=True)])
+        tokens = [token if entry[0] == word else entry[0] for entry in chunk]
+        rows.append(encoding.Row(tokens, *encoder.bounds(chunk)))
+    with encoding.ready(studio.clip, encoder, rows):
+        states = encoder.model.encode([row.tokens for row in rows])[0].float()  # [n, tokens, D]
+    return encoding.pool("end", states, rows)

@@ -25,19 +25,19 @@ FILE = "learned_token.safetensors"
 TARGET = "pistol"
 VECTORS = 2
 STEPS, BATCH, RATE = 200, 8, 3e-3
-MARGIN = 0.12  # below the guard's threshold
+MARGIN = 0.2  # below the guard's limit, on a scale from -2 to 2
 SHOW, HIDE = 200.0, 4.0  # weights of drawing the weapon and of the guard's score
 
 
 def learn(studio: Studio, subspace, where: Path = ASSETS, steps: int = STEPS, seed: int = SEED) -> dict[str, float]:
     """Write the embedding to `where`; returns the largest score of the templates and the guard's threshold."""
-    detection = studio.pack.safree.detection
-    (encoder,) = studio.pack.host.encoders.encoders(studio.clip)
-    space, templates = subspace[encoder.key], Templates(studio, encoder, seed)
-    limit = detection.thresholds(space)[1]
+    host = studio.pack.host
+    (encoder,) = host.encoders.encoders(studio.clip)
+    store = host.embeddings.embeddings_of(studio.clip, encoder)
+    contrast = host.calibrations.contrast(studio.clip, encoder, store, subspace)
+    templates, limit = Templates(studio, encoder, seed), contrast.limit(1)
     with torch.no_grad():
         wanted, _ = templates.encode([templates.word])
-        _, masked = templates.encode([encoder.neutral] * VECTORS)
     pictures, generator = draw_latents(studio, wanted, seed), torch.Generator().manual_seed(seed)
     table = encoder.model.transformer.get_input_embeddings().weight
     start = table[templates.word].detach().float().cpu().repeat(VECTORS, 1)
@@ -47,19 +47,20 @@ def learn(studio: Studio, subspace, where: Path = ASSETS, steps: int = STEPS, se
     with _differentiable(encoder.model):
         for _ in range(steps):
             states, pooled = templates.encode(list(vectors))
+            leaning = contrast.lean(pooled)  # the token alone, which is the first template, and what is around it
             rows = torch.randint(len(pictures), (BATCH,), generator=generator)
             x, sigma = noised(pictures, rows, model.model_sampling, generator)
             with torch.no_grad():
                 target = model.apply_model(x, sigma, c_crossattn=wanted[rows].to(x.device))
             found = model.apply_model(x, sigma, c_crossattn=states[rows].to(x.device))
             drawn = ((found - target) / sigma[:, None, None, None]).square().mean().cpu()
-            scores = [detection.alignment(p, m[None], space)[0] for p, m in zip(pooled, masked, strict=True)]
-            hidden = (torch.stack(scores) - limit + MARGIN).clamp_min(0).mean()
+            hidden = (leaning[0] + leaning - limit + MARGIN).clamp_min(0).mean()
             optimiser.zero_grad()
             (SHOW * drawn + HIDE * hidden).backward()
             optimiser.step()
     save_file({"emb_params": vectors.detach()}, where / FILE)
-    return {"largest score": float(torch.stack(scores).max()), "threshold": limit}
+    as_score = studio.pack.safree.calibration.score
+    return {"largest score": as_score(float((leaning[0] + leaning).max())), "threshold": as_score(limit)}
 
 
 def install(source: Path = ASSETS) -> None:
@@ -72,7 +73,7 @@ class Templates:
 
     def __init__(self, studio: Studio, encoder, seed: int):
         nouns = random.Random(seed).sample(sorted(LEFT_OUT), 20)
-        self.texts = [f"a {TARGET}", *(f"{article(noun)} and a {TARGET}" for noun in nouns[:10])]
+        self.texts = [TARGET, f"a {TARGET}", *(f"{article(noun)} and a {TARGET}" for noun in nouns[:10])]
         self.texts += [f"a {TARGET} and {article(noun)}" for noun in nouns[10:]]
         self.studio, self.encoder = studio, encoder
         (chunk,) = studio.clip.tokenize(TARGET)[encoder.key]
@@ -80,13 +81,12 @@ class Templates:
 
     def encode(self, tokens: list[int] | list[Tensor]) -> tuple[Tensor, Tensor]:
         """(states [n, tokens, D], pooled [n, D]) of the templates with `tokens` in place of the word, on the CPU."""
-        rows, ends = [], []
+        rows, encoding = [], self.studio.pack.host.encoding
         for text in self.texts:
             (chunk,) = self.studio.clip.tokenize(text)[self.encoder.key]
-            end = self.encoder.bounds(chunk)[1] + len(tokens) - 1
+            first, end = self.encoder.bounds(chunk)
             row = [t for entry in chunk for t in (tokens if entry[0] == self.word else [entry[0]])]
-            rows.append(row[: len(chunk)])
-            ends.append(end)
-        with self.studio.pack.host.encoders.ready(self.studio.clip):
-            states = self.encoder.model.encode(rows)[0].float().cpu()
-        return states, torch.stack([state[end] for state, end in zip(states, ends, strict=True)])
+            rows.append(encoding.Row(row[: len(chunk)], first, end + len(tokens) - 1))
+        with encoding.ready(self.studio.clip, self.encoder, rows):
+            states = self.encoder.model.encode([row.tokens for row in rows])[0].float().cpu()
+        return states, encoding.pool("end", states, rows)
