@@ -281,6 +281,10 @@ def run(out: Path, scope: Scope, half: bool = False) -> None:
     part, parts = map(int, scope.shard.split("/"))
     world = World()
     made = choose(cases(world, scope.count, scope.tuning), lambda case: case.way, scope.only, "way")
+    missing = {concept for concept, file in PRESENCE.items() if not (ASSETS / file).exists()}
+    if not scope.only and (left := {case.way: case for case in made if case.concept in missing}):
+        print(f"Left out: {', '.join(left)}. For these make presences: python -m bench unasked-assets --only presence")
+        made = [case for case in made if case.way not in left]
     path = out / f"rows-{part}.jsonl"
     done = {(row["way"], row["seed"], row["guard"]) for row in read(path)}
     runner = Runner(Studio(SAMPLING, half=half), world, out)
