@@ -59,7 +59,7 @@ def sample(model, run: Callable[[], dict], on_problem: str) -> tuple[dict, Seen]
                 "'again' or 'warn'."
             )
         logging.warning("SAFREE: %s", text)
-        seen.still = f"Guard not active: {text}."
+        seen.still = f"{text[:1].upper()}{text[1:]}."
     return latent, seen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -21,6 +22,17 @@ WORKFLOWS = [
 RUN_LIMIT = 300_000  # milliseconds
 CONDITIONING = "window.app.canvas.graph._nodes.find((n) => n.type === 'SafreeConditioning')"
 
+GUARD_LATENTS = """(file) => {
+    const graph = window.app.graph, of = (kind) => graph._nodes.find((node) => node.type === kind);
+    const kinds = ["LoadConceptPresence", "LatentGuardPatch"];
+    const [presence, patch] = kinds.map((kind) => window.LiteGraph.createNode(kind));
+    graph.add(presence); graph.add(patch);
+    presence.widgets.find((widget) => widget.name === "filename").value = file;
+    of("CheckpointLoaderSimple").connect(0, patch, "model");
+    presence.connect(0, patch, "presences");
+    patch.connect(0, of("SelfValidatingSampler"), "model");
+}"""
+
 
 @pytest.fixture(scope="module", params=["pinned", "newest"])
 def editor(request, tmp_path_factory):
@@ -32,6 +44,16 @@ def editor(request, tmp_path_factory):
     ):
         page.kind = request.param
         yield page
+
+
+@pytest.fixture
+def presence_file():
+    """Name of a presence of weapons in the server's folder, for as long as a test runs."""
+    path = setup_host.base() / "models" / "safree_presences" / "browser_test.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(setup_host.ASSETS / "presence_weapon.safetensors", path)
+    yield path.name
+    path.unlink()
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +160,22 @@ def test_the_heat_map_marks_the_flagged_word_and_survives_a_reload_of_the_workfl
     assert texts(editor, ".safree-word") == []
     load(editor, saved)
     assert texts(editor, ".safree-word.safree-flagged") == ["pistol"]
+
+
+def test_what_the_latent_guard_found_is_shown_over_the_steps_and_over_the_picture(editor, presence_file):
+    workflow = tiny("a wolf and a pistol")
+    of_type(workflow, "SafreeConditioning")["widgets_values"][3] = 0.999  # threshold: nothing is flagged
+    sampler = of_type(workflow, "SelfValidatingSampler")["widgets_values"]
+    sampler[2], sampler[sampler.index("error")] = 12, "warn"  # steps; the second look finds it still
+    load(editor, workflow)
+    editor.evaluate(GUARD_LATENTS, presence_file)
+    run(editor)
+    frame(editor, "SelfValidatingSampler")
+    shoot(editor, "presence")
+    assert any("found at step" in text for text in texts(editor, ".safree-detail"))
+    assert editor.locator(".safree-presence span.safree-hot").count() > 0
+    assert editor.locator(".safree-map").count() == 2  # of the run and of the second look
+    assert editor.locator(".safree-map span").count() == 2 * 16 * 16
 
 
 def saved(page) -> dict:
