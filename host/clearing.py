@@ -10,7 +10,7 @@ from ..safree.fill import fill
 from ..safree.presence import ConceptPresence
 from .looking import look
 
-FROM = 2.5  # deviations from which a place is filled
+FROM = 5.0  # deviations from which a place is filled
 MARGIN = 1  # latent pixels around such a place, on each side
 
 
