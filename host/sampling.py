@@ -28,7 +28,7 @@ def self_validating(model, switch: Switch):
         sigmas = kwargs["sigmas"] if "sigmas" in kwargs else args[3]
         options = guider.model_options  # the run's own copy
         with naming(lambda: switch.node):
-            watch, due = _start(guider, kwargs["noise"] if "noise" in kwargs else args[0], sigmas, switch)
+            watch, due = _start(guider, sigmas, switch)
         for kind in (kinds.SAMPLER_SAMPLE, kinds.PREDICT_NOISE):  # see what the others made of it
             compat.run_wrapper_first(options, WRAPPER, kind)
         for kind in (kinds.CALC_COND_BATCH, kinds.APPLY_MODEL):  # see what they brought
@@ -85,10 +85,10 @@ def _apply_model(executor, x, t, c_concat=None, c_crossattn=None, control=None, 
     return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
 
 
-def _start(guider, noise: torch.Tensor, sigmas: torch.Tensor, switch: Switch) -> tuple[Watch, set]:
+def _start(guider, sigmas: torch.Tensor, switch: Switch) -> tuple[Watch, set]:
     """Check a run's conds and switch them: the watch over the run, and the uuids that it has to evaluate."""
     sampling = guider.model_patcher.get_model_object("model_sampling")
-    switch.start(sigmas, noise, sampling)
+    switch.start(sigmas)
     checks.width(guider)
     switch.report_problems(checks.before(guider.conds, switch.negatives))
 

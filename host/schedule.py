@@ -13,16 +13,10 @@ SAME = 1e-3  # relative difference up to which two sigmas are one step of a sche
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Steps first to first + len(sigmas) - 2 of a schedule with `whole` steps, None where that is not known."""
+    """The steps of a run within a schedule of `whole` steps: from number `first` on."""
 
-    sigmas: torch.Tensor  # [steps + 1], of the run
-    first: int = 0
-    whole: int | None = None
-
-    def until(self, share: float, sampling) -> int:
-        """Steps of the run within the first `share` of the noise schedule, as a stock sampler's ranges count it."""
-        limit = float(sampling.percent_to_sigma(share))
-        return int((self.sigmas[:-1] >= limit).sum())
+    first: int
+    whole: int
 
 
 def part_of(sigmas: torch.Tensor, schedule: torch.Tensor) -> Part:
@@ -35,16 +29,9 @@ def part_of(sigmas: torch.Tensor, schedule: torch.Tensor) -> Part:
         own, theirs = sigmas.cpu().float(), schedule[first : first + count + 1].cpu().float()
         ends = torch.isclose(own[-1], theirs[-1], rtol=SAME) or own[-1] == 0
         if ends and torch.allclose(own[:-1], theirs[:-1], rtol=SAME):
-            return Part(sigmas, first, len(schedule) - 1)
+            return Part(first, len(schedule) - 1)
     raise SafreeError(
         f"the {count} steps sampled, from sigma {float(sigmas[0]):.4g} to {float(sigmas[-1]):.4g}, are no part of the "
         f"{len(schedule) - 1} steps connected to schedule. Connect the whole schedule: the SIGMAS before SplitSigmas, "
         "or a BasicScheduler with the sampler's steps and scheduler."
     )
-
-
-def looks_like_part(sigmas: torch.Tensor, noise: torch.Tensor, sampling) -> bool:
-    """Whether a run leaves noise for another one, or goes on where another one left: later than at the start, with no
-    noise of its own (img2img adds some)."""
-    late = float(sigmas[0]) < (1 - SAME) * float(sampling.sigma_max)
-    return bool(sigmas[-1] > 0) or (late and not torch.any(noise))

@@ -13,7 +13,7 @@ from ..safree.validation import filtered_steps
 from . import checks, marks
 from .conditioning import RANGE
 from .marks import Mark, intact, is_zero, read, role
-from .schedule import Part, looks_like_part, part_of
+from .schedule import Part, part_of
 
 UNITS = ("share", "steps")
 ON_PROBLEMS = ("error", "warn", "again")
@@ -40,10 +40,9 @@ class Switch:
     on_problem: str = "error"
     node: str = ""
     negatives: str = "subtracting"
-    schedule: torch.Tensor | None = None  # sigmas of the whole schedule, where a run samples a part of it
+    schedule: torch.Tensor | None = None  # sigmas of the whole schedule, where a run samples a part of it; else its own
     total: int = 0
     part: Part | None = None  # of the run, where it is one
-    sampling: object = None
     filtered: list[int] = dataclasses.field(default_factory=list)
     roles: set = dataclasses.field(default_factory=set)
     problems: list[str] = dataclasses.field(default_factory=list)
@@ -57,9 +56,7 @@ class Switch:
     def steps(self, mark: Mark) -> int:
         """How many steps of the run are filtered."""
         shared = self.fixed is None and (self.unit == "share" or mark.share >= 1)
-        if self.part and self.part.whole is None and shared and mark.share < 1:
-            return self.part.until(mark.share, self.sampling)
-        first, whole = (self.part.first, self.part.whole) if self.part and self.part.whole else (0, self.total)
+        first, whole = (self.part.first, self.part.whole) if self.part else (0, self.total)
         if self.fixed is not None:
             wanted = filtered_steps(self.fixed, whole)
         elif shared:
@@ -69,20 +66,15 @@ class Switch:
             wanted = filtered_steps(round(mark.steps), whole)
         return filtered_steps(wanted - first, self.total)
 
-    def start(self, sigmas: torch.Tensor, noise: torch.Tensor, sampling) -> None:
+    def start(self, sigmas: torch.Tensor) -> None:
         """Before a run; SafreeError where its sigmas are no part of `schedule`."""
         self.total, self.filtered, self.roles, self.problems, self.said = len(sigmas) - 1, [], set(), [], []
-        self.part, self.sampling = None, sampling
-        if self.total and self.schedule is not None:
-            self.part = part_of(sigmas, self.schedule)
-        elif self.total and looks_like_part(sigmas, noise, sampling):
-            self.part = Part(sigmas)
+        self.part = part_of(sigmas, self.schedule) if self.total and self.schedule is not None else None
 
     @property
     def came_before(self) -> bool:
         """Whether a run began when the filtered steps of its schedule were over."""
-        later = self.part is not None and (self.part.first > 0 or self.part.whole is None)
-        return later and bool(self.filtered) and not max(self.filtered)
+        return self.part is not None and self.part.first > 0 and bool(self.filtered) and not max(self.filtered)
 
     def report_problems(self, found: list[str]) -> None:
         """Raise SafreeError for the first problem, or with 'warn' write all to the log and the report."""

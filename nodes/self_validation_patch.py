@@ -28,8 +28,8 @@ class SelfValidationPatch(io.ComfyNode):
                     "schedule",
                     optional=True,
                     tooltip="Where two models share a schedule (Wan 2.2, SDXL base and refiner): all its SIGMAS. "
-                    "Then t' and filtered_steps count over the whole schedule, exactly. Without it a part counts t' by "
-                    "noise level, as a stock sampler does.",
+                    "Then t' and filtered_steps count over the whole schedule, exactly. Without it t' counts over "
+                    "each part's own steps.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="model")],
