@@ -100,13 +100,12 @@ def _look(prompt: _Prompt, rules, views, harmless, wholes) -> list[list[float]]:
 
     Where a prompt is one chunk and one window, the chunk is the window.
     """
-    unclear = range(len(prompt.windows))
-    leanings = [[-1.0] * len(rules) for _ in unclear]
-    if wholes is not None:
-        leanings = prompt.lean_chunks(wholes)
-        one = len(wholes) == len(prompt.windows) == 1
-        unclear = [] if one else decision.unclear(rules, views, leanings, harmless)
-    if unclear:
+    if wholes is None:
+        return prompt.lean_windows([(w, frozenset()) for w in range(len(prompt.windows))])
+    leanings = prompt.lean_chunks(wholes)
+    if len(wholes) == len(prompt.windows) == 1:
+        return leanings
+    if unclear := decision.unclear(rules, views, leanings, harmless):
         for w, values in zip(unclear, prompt.lean_windows([(w, frozenset()) for w in unclear]), strict=True):
             leanings[w] = values
     return leanings

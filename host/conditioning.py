@@ -17,9 +17,6 @@ RANGE = ("clip_start_percent", "clip_end_percent")
 # Settings that ComfyUI has no node for but those that encode the prompt (SDXL, PixArt); guidance is Flux's.
 SETTINGS = ("width", "height", "crop_w", "crop_h", "target_width", "target_height", "aesthetic_score", "guidance")
 
-POOLED = "pooled_output"
-OTHERS = "conditioning_"  # of further encoders: llama3 (HiDream), mt5xl (HunyuanDiT), byt5small (HunyuanImage)
-
 Entry = list  # [tensor [1, tokens, D], dict], as ComfyUI's CONDITIONING holds them
 
 
@@ -95,7 +92,7 @@ def _each(function, group: tuple[Entry, ...]) -> Entry:
     tensor, options = function(*(entry[0] for entry in group)), dict(group[0][1])
     for key in group[0][1]:
         values = [entry[1].get(key) for entry in group]
-        if (key == POOLED or key.startswith(OTHERS)) and all(torch.is_tensor(value) for value in values):
+        if (key == "pooled_output" or key.startswith(marks.OTHERS)) and all(torch.is_tensor(value) for value in values):
             options[key] = function(*values)
     return [tensor, options]
 

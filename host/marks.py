@@ -11,6 +11,7 @@ import torch
 from ..safree.subspace import ConceptSubspace
 
 KEY = "safree"  # in the dict of a conditioning entry
+OTHERS = "conditioning_"  # of further encoders: llama3 (HiDream), mt5xl (HunyuanDiT), byt5small (HunyuanImage)
 IDS = ("t5xxl_ids", "t5xxl_weights")  # of the prompt's tokens, which Anima's diffusion model reads
 GUARDED = ("filtered", "clear")  # roles of encodings that the guard made or let pass
 REMEMBERED = 2**16  # digests, of the encodings seen last; some 20 MB
@@ -106,7 +107,7 @@ def is_zero(tensor: torch.Tensor | None, options: dict) -> bool:
 
 def others(options: dict) -> dict[str, torch.Tensor]:
     """What else of an entry says the prompt: states of further encoders (conditioning_llama3, ...) and token ids."""
-    names = sorted(name for name in options if name.startswith("conditioning_") or name in IDS)
+    names = sorted(name for name in options if name.startswith(OTHERS) or name in IDS)
     return {name: options[name] for name in names if torch.is_tensor(options[name])}
 
 

@@ -42,7 +42,7 @@ class Switch:
     negatives: str = "subtracting"
     schedule: torch.Tensor | None = None  # sigmas of the whole schedule, where a run samples a part of it; else its own
     total: int = 0
-    part: Part | None = None  # of the run, where it is one
+    part: Part = dataclasses.field(default_factory=lambda: Part(0, 0))  # of the schedule that a run samples
     filtered: list[int] = dataclasses.field(default_factory=list)
     roles: set = dataclasses.field(default_factory=set)
     problems: list[str] = dataclasses.field(default_factory=list)
@@ -56,7 +56,7 @@ class Switch:
     def steps(self, mark: Mark) -> int:
         """How many steps of the run are filtered."""
         shared = self.fixed is None and (self.unit == "share" or mark.share >= 1)
-        first, whole = (self.part.first, self.part.whole) if self.part else (0, self.total)
+        first, whole = self.part.first, self.part.whole
         if self.fixed is not None:
             wanted = filtered_steps(self.fixed, whole)
         elif shared:
@@ -69,12 +69,13 @@ class Switch:
     def start(self, sigmas: torch.Tensor) -> None:
         """Before a run; SafreeError where its sigmas are no part of `schedule`."""
         self.total, self.filtered, self.roles, self.problems, self.said = len(sigmas) - 1, [], set(), [], []
-        self.part = part_of(sigmas, self.schedule) if self.total and self.schedule is not None else None
+        known = self.total and self.schedule is not None
+        self.part = part_of(sigmas, self.schedule) if known else Part(0, self.total)
 
     @property
     def came_before(self) -> bool:
         """Whether a run began when the filtered steps of its schedule were over."""
-        return self.part is not None and self.part.first > 0 and bool(self.filtered) and not max(self.filtered)
+        return self.part.first > 0 and bool(self.filtered) and not max(self.filtered)
 
     def report_problems(self, found: list[str]) -> None:
         """Raise SafreeError for the first problem, or with 'warn' write all to the log and the report."""

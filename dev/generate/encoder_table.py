@@ -8,10 +8,6 @@ Run `pytest tests/host/test_text_encoders.py` first, in the tests' own ComfyUI a
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-
 from .. import setup_host
 from . import tables
 
@@ -47,18 +43,5 @@ def _cells(cells: dict[str, str]) -> list[str]:
     return [cells["encoders"], ", ".join(reached), cells.get("unflagged", "not tested"), measured]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="replace the table in docs/compatibility.md")
-    arguments = parser.parse_args()
-    if not RESULTS.exists():
-        sys.exit(f"{RESULTS} is not there. Run pytest tests/host/test_text_encoders.py first.")
-    made = table(json.loads(RESULTS.read_text()))
-    if arguments.write:
-        tables.put(PAGE, MARKER, made)
-    else:
-        print(made)
-
-
 if __name__ == "__main__":
-    main()
+    tables.command(__doc__, "tests/host/test_text_encoders.py", RESULTS, PAGE, MARKER, table)

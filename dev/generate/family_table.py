@@ -8,10 +8,6 @@ Run `pytest tests/host/test_families.py` first: each cell is there only if its t
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-
 from .. import setup_host
 from . import tables
 
@@ -42,18 +38,5 @@ def table(cells: dict[str, dict[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="replace the table in docs/compatibility.md")
-    arguments = parser.parse_args()
-    if not RESULTS.exists():
-        sys.exit(f"{RESULTS} is not there. Run pytest tests/host/test_families.py first.")
-    made = table(json.loads(RESULTS.read_text()))
-    if not arguments.write:
-        print(made)
-        return
-    tables.put(PAGE, MARKER, made)
-
-
 if __name__ == "__main__":
-    main()
+    tables.command(__doc__, "tests/host/test_families.py", RESULTS, PAGE, MARKER, table)

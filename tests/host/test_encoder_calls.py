@@ -32,9 +32,9 @@ def cost(pack, clip, weapons, monkeypatch):
         made.append(len(tokens))
         return run(model, tokens)
 
-    def cost(text: str, subspaces=(weapons,), cold: bool = False, threshold: float = 0.0) -> tuple[int, int, int]:
+    def cost(text: str, subspaces=(weapons,), cold: bool = False) -> tuple[int, int, int]:
         def guard() -> dict:
-            settings = pack.host.report.Settings(threshold=threshold)
+            settings = pack.host.report.Settings()
             return pack.host.guard.guard_prompt(clip, text, tuple(subspaces), settings)[1]
 
         guard()
