@@ -34,17 +34,21 @@ def learn(studio: Studio, subspace, steps: int = STEPS) -> dict[str, float]:
     store = host.embeddings.embeddings_of(studio.clip, encoder)
     contrast = host.calibrations.contrast(studio.clip, encoder, store, subspace)
     limit = contrast.limit(1)
-    table = encoder.model.transformer.get_input_embeddings().weight
+    table = encoder.table
+    word = _target(studio, encoder)
+
+    def pooled(token: int | torch.Tensor, texts: tuple[str, ...] = TEMPLATES) -> torch.Tensor:
+        return encode_with(studio, encoder, texts, word, [token])[1]
+
     with torch.no_grad():
-        word = _target(studio, encoder)
-        target, masked = (_pooled(studio, encoder, token) for token in (word, encoder.neutral))
+        target, masked = (pooled(token) for token in (word, encoder.neutral))
     vector = table[word].detach().float().clone().requires_grad_(True)
     optimiser = torch.optim.Adam([vector], lr=RATE)
     with _differentiable(encoder.model):
         for _ in range(steps):
-            p = _pooled(studio, encoder, vector)
+            p = pooled(vector)
             distance = mse_loss(p, target) / mse_loss(masked, target)
-            score = contrast.lean(_pooled(studio, encoder, vector, (TARGET,))) + contrast.lean(p)  # alone, and around
+            score = contrast.lean(pooled(vector, (TARGET,))) + contrast.lean(p)  # alone, and around
             loss = distance + WEIGHT * (score - limit + MARGIN).clamp_min(0).mean()
             optimiser.zero_grad()
             loss.backward()
@@ -85,13 +89,14 @@ def _target(studio: Studio, encoder) -> int:
     return int(chunk[first][0])
 
 
-def _pooled(studio: Studio, encoder, token: int | torch.Tensor, texts: tuple[str, ...] = TEMPLATES) -> torch.Tensor:
-    """Pooled embeddings [n, D] of `texts` with `token`, an id or a vector, in place of the target."""
-    word, rows, encoding = _target(studio, encoder), [], studio.pack.host.encoding
+def encode_with(studio: Studio, encoder, texts: tuple[str, ...], word: int, tokens: list) -> tuple:
+    """(states [n, tokens, D], pooled [n, D]) of `texts` with `tokens`, ids or vectors, in place of the token `word`."""
+    rows, encoding = [], studio.pack.host.encoding
     for text in texts:
         (chunk,) = studio.clip.tokenize(text)[encoder.key]
-        tokens = [token if entry[0] == word else entry[0] for entry in chunk]
-        rows.append(encoding.Row(tokens, *encoder.bounds(chunk)))
+        first, end = encoder.bounds(chunk)
+        row = [t for entry in chunk for t in (tokens if entry[0] == word else [entry[0]])]
+        rows.append(encoding.Row(row[: len(chunk)], first, end + len(tokens) - 1))
     with encoding.ready(studio.clip, encoder, rows):
-        states = encoder.model.encode([row.tokens for row in rows])[0].float()  # [n, tokens, D]
-    return encoding.pool("end", states, rows)
+        states = encoder.model.encode([row.tokens for row in rows])[0].float().cpu()
+    return states, encoding.pool("end", states, rows)

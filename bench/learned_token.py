@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .attack import _differentiable, folder
+from .attack import _differentiable, encode_with, folder
 from .detector import ASSETS
 from .lora import draw_latents, noised
 from .studio import Studio
@@ -39,7 +39,7 @@ def learn(studio: Studio, subspace, where: Path = ASSETS, steps: int = STEPS, se
     with torch.no_grad():
         wanted, _ = templates.encode([templates.word])
     pictures, generator = draw_latents(studio, wanted, seed), torch.Generator().manual_seed(seed)
-    table = encoder.model.transformer.get_input_embeddings().weight
+    table = encoder.table
     start = table[templates.word].detach().float().cpu().repeat(VECTORS, 1)
     vectors = (start + 2e-3 * torch.randn(start.shape, generator=generator)).requires_grad_(True)
     optimiser, model = torch.optim.Adam([vectors], lr=RATE), studio.model.model
@@ -81,12 +81,4 @@ class Templates:
 
     def encode(self, tokens: list[int] | list[Tensor]) -> tuple[Tensor, Tensor]:
         """(states [n, tokens, D], pooled [n, D]) of the templates with `tokens` in place of the word, on the CPU."""
-        rows, encoding = [], self.studio.pack.host.encoding
-        for text in self.texts:
-            (chunk,) = self.studio.clip.tokenize(text)[self.encoder.key]
-            first, end = self.encoder.bounds(chunk)
-            row = [t for entry in chunk for t in (tokens if entry[0] == self.word else [entry[0]])]
-            rows.append(encoding.Row(row[: len(chunk)], first, end + len(tokens) - 1))
-        with encoding.ready(self.studio.clip, self.encoder, rows):
-            states = self.encoder.model.encode([row.tokens for row in rows])[0].float().cpu()
-        return states, encoding.pool("end", states, rows)
+        return encode_with(self.studio, self.encoder, tuple(self.texts), self.word, tokens)
