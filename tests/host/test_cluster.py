@@ -194,14 +194,24 @@ def test_language_comes_out_as_in_one_process_with_the_run_killed_and_then_a_wor
     assert lines(tmp_path / outcomes)[: len(before)] == before
     found = {row["key"]: _without_costs(row) for row in map(json.loads, lines(tmp_path / outcomes))}
     assert len(keys(tmp_path / outcomes)) == len(expected) > 60
-    assert [found[row["key"]] for row in expected] == [_without_costs(row) for row in expected]
+    pairs = [(_without_costs(row), found[row["key"]]) for row in expected]
+    assert [pair for pair in pairs if not _alike(*pair)] == []
     one, other = (json.loads((folder / results).read_text()) for folder in (tmp_path / "alone", tmp_path))
-    assert [_without_costs(run) for run in one["runs"]] == [_without_costs(run) for run in other["runs"]]
+    assert _alike(*([_without_costs(run) for run in part["runs"]] for part in (one, other)))
 
 
 def _without_costs(row: dict) -> dict:
     """Without what depends on which words this process met before."""
     return {name: value for name, value in row.items() if name not in ("seconds", "milliseconds", "rows", "calls")}
+
+
+def _alike(one, other) -> bool:
+    """Equal, fractions up to 5e-4: a score's last digit depends on which words share its matrix product."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_alike(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    return one == (pytest.approx(other, abs=5e-4) if isinstance(other, float) else other)
 
 
 AMISS = ("lost once", "lost in its start", "another model", "kills its worker", "fails", "cannot start")
