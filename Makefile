@@ -9,6 +9,8 @@
 PYTHON ?= python3
 HOST_PYTHON = $(or $(COMFYUI_PYTHON),.comfy/venv/bin/python)
 TESTS ?= tests
+# A process for each core, at most four, with one thread each; a file's tests run in one of them.
+WORKERS ?= logical
 
 BENCH ?= concept-removal
 
@@ -24,7 +26,7 @@ demo:
 
 test: lint
 	@$(MAKE) --no-print-directory .comfy/ray || echo "Ray could not be installed: its tests are skipped"
-	@$(HOST_PYTHON) -m pytest $(TESTS)
+	@OMP_NUM_THREADS=1 $(HOST_PYTHON) -m pytest -n $(WORKERS) --maxprocesses=4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: setup
 	@$(HOST_PYTHON) -m ruff check .

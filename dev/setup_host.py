@@ -64,6 +64,7 @@ RUNTIME = [
 ]
 TOOLS = [
     "pytest==9.0.2",
+    "pytest-xdist==3.8.0",
     "ruff==0.15.1",
     "hypothesis==6.170.17; python_version >= '3.11'",
     "hypothesis==6.168.5; python_version < '3.11'",  # the last one for it

@@ -84,9 +84,22 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_sessionfinish(session):
-    """Write them to `.comfy/fault_table.json`, for dev/generate/fault_table.py."""
+    """Write them to `.comfy/fault_table.json`, for dev/generate/fault_table.py; a worker of pytest-xdist sends them."""
     noted = session.config.stash.get(FAULTS, {})
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["faults"] = noted, sorted(session.config.stash.get(COLLECTED, ()))
+    else:
+        _record(noted, session.config.stash.get(COLLECTED, set()))
+
+
+@pytest.hookimpl(optionalhook=True)  # one of pytest-xdist
+def pytest_testnodedown(node):
+    noted, collected = getattr(node, "workeroutput", {}).get("faults", ({}, ()))
+    _record(noted, set(collected))
+
+
+def _record(noted: dict, collected: set[str]) -> None:
     if noted:
         from dev.generate import fault_table
 
-        fault_table.record(noted, session.config.stash[COLLECTED])
+        fault_table.record(noted, collected)
