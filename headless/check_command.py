@@ -20,7 +20,7 @@ tone mapping, rising sigmas, ...), and no arithmetic on what samplers make.
 
 Every class of node must stand in headless/packs with the reason why it may be there. Refused: all others (--allow NAME
 for those that you know to be harmless), nodes that write or read models, latents or conditioning, training, API nodes,
-encoders that take a second text or a picture beside the prompt. Not checked: pictures that go in (img2img, ControlNet,
+some encoders that take a picture beside the prompt. Not checked: pictures that go in (img2img, ControlNet,
 reference images), what a LoRA draws unasked, and text encoders that SAFREE does not support: there SafreeConditioning
 stops the run with an error.
 """

@@ -89,7 +89,7 @@ class Encoder:
 
     clip: input with the CLIP, '@5' for the node's own output slot 5, '@0:6:class' for slot 6 of a node of that class
         on the pipe in slot 0, or '' where it has one inside
-    encoders: for which text encoder each of the texts is, where they differ
+    encoders: in which text of SafreeMultiTextConditioning each of the texts goes (text_l, ...), where they differ
     rewrite: how guard puts SafreeConditioning in its place (see rewrite.py); '' where it cannot
     reads: the prompt language of its texts, beside ComfyUI's own weights (see prompts.py)
     text: '@3' where the node's own output slot 3 holds the prompt as it was encoded

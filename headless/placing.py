@@ -12,7 +12,7 @@ from .workflow import WorkflowError, as_link
 
 WIDTH, GAP, STEP = 340, 60, 40  # pixels
 SLOT, WIDGET, TEXT = 24, 28, 90  # heights
-LONG = ("text", "text_l", "text_g", "text_t5xxl", "phrases", "retain")  # widgets of several lines
+LONG = ("text", "text_l", "text_g", "text_t5xxl", "text_llm", "text_bert", "phrases", "retain")  # of several lines
 _PROMPT = {"clip": "CLIP", "subspaces": "CONCEPT_SUBSPACE", "like": "CONDITIONING"}
 _PICTURES = {"vae": "VAE", "image1": "IMAGE", "image2": "IMAGE", "image3": "IMAGE"}
 _REPORTING = ("CONDITIONING", "STRING", "INT")

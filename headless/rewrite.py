@@ -10,7 +10,7 @@ from .policy import Policy
 from .workflow import Link, Workflow
 
 SETTINGS = {"mode": "adaptive", "strength": 1.0, "threshold": 0.0, "self_validation": "auto"}
-ENCODERS = ("l", "g", "t5xxl")  # that SafreeMultiTextConditioning has a text for
+TEXTS = dict.fromkeys(("text_l", "text_g", "text_t5xxl"), "")  # that SafreeMultiTextConditioning has to get
 # The system prompts of CLIPTextEncodeLumina2, by the value of its widget.
 LUMINA2 = {
     "superior": "You are an assistant designed to generate superior images with the superior degree of image-text "
@@ -137,7 +137,7 @@ class Rewriter:
             if not encoder.encoders:
                 raise CannotGuard(f"{label} encodes several different texts, which SafreeConditioning cannot")
             given = dict(zip(encoder.encoders, texts, strict=True))
-            return {f"text_{key}": given.get(key, "") for key in ENCODERS}, []
+            return TEXTS | {f"text_{name}": text for name, text in given.items()}, []
         if not encoder.reads or not isinstance(texts[0], str):
             return texts[0], [f"{label} reads its text as {encoder.reads}, the guard as it stands"] * bool(
                 encoder.reads

@@ -128,8 +128,11 @@ def _unpadded(ids: list, tokenizer, first: int = 0) -> tuple[int, int]:
     return first, end
 
 
-def encoders(clip, text: str | None = None) -> list[Encoder]:
-    """The text encoders of `clip`, as they read the prompt `text`; SafreeError for one that this pack does not know."""
+def encoders(clip, text: str | dict[str, str] | None = None) -> list[Encoder]:
+    """The text encoders of `clip`, as they read the prompt `text`, or each its own text by key.
+
+    SafreeError for one that this pack does not know.
+    """
     if clip is None:
         raise SafreeError("no CLIP is connected, or the checkpoint holds no text encoder. Load one with a CLIP loader.")
     if refused := families.refusal(clip.cond_stage_model):
@@ -151,7 +154,8 @@ def encoders(clip, text: str | None = None) -> list[Encoder]:
             f"the CLIP's model is a {type(clip.cond_stage_model).__name__} without a text encoder that ComfyUI itself "
             "made, so the guard cannot be applied. Load it with ComfyUI's own CLIP loader."
         )
-    return [_encoder(clip, key, model, text) for key, model in models.items()]
+    texts = text if isinstance(text, dict) else dict.fromkeys(models, text)
+    return [_encoder(clip, key, model, texts[key]) for key, model in models.items()]
 
 
 def followers(clip, found: list[Encoder], tokens: dict[str, list]) -> list[Encoder]:

@@ -23,20 +23,20 @@ def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settin
 
     With strength 0, or nothing flagged, the tensors are those of the stock text encode node. Raises SafreeError.
     """
-    return _guard(clip, text, lambda: tokenize(clip, text), subspaces, settings)
+    return _guard(clip, text, text, lambda: tokenize(clip, text), subspaces, settings)
 
 
 def guard_texts(clip, texts: dict[str, str], subspaces: tuple[ConceptSubspace, ...], settings: Settings):
-    """The same of a prompt with a text for each text encoder ('l', 'g', 't5xxl'); '' for those that `clip` lacks.
+    """The same of a prompt with a text for each text encoder, by the names in texts.READERS; '' where `clip` has none.
 
     A word that is flagged in one text is taken out of all. The tensors with nothing flagged are those of
     CLIPTextEncodeSDXL and its likes.
     """
     texts = check_texts(clip, texts)
-    return _guard(clip, joined(texts), lambda: tokenize_each(clip, texts), subspaces, settings)
+    return _guard(clip, texts, joined(texts), lambda: tokenize_each(clip, texts), subspaces, settings)
 
 
-def _guard(clip, text: str, tokenized: Callable[[], dict], subspaces: tuple[ConceptSubspace, ...], settings: Settings):
+def _guard(clip, prompt: str | dict[str, str], text: str, tokenized: Callable[[], dict], subspaces, settings: Settings):
     check_choice("mode", settings.mode, MODES)
     check_choice("self_validation", settings.validation, VALIDATIONS)
     if not subspaces:
@@ -47,7 +47,7 @@ def _guard(clip, text: str, tokenized: Callable[[], dict], subspaces: tuple[Conc
     active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
     if active and len(text) > LONGEST_PROMPT:
         raise SafreeError(f"the prompt has {len(text)} characters, more than the {LONGEST_PROMPT} allowed. Shorten it.")
-    found = encoders(clip, text)  # also the check that this clip is supported
+    found = encoders(clip, prompt)  # also the check that this clip is supported
     tokens = tokenized()
     check_embeddings(found, tokens)
     also = followers(clip, found, tokens)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib.metadata import version
 
 import pytest
 import tiny_models
 import torch
 from host_nodes import HostNodes
+from tiny_encoders import STEERED
 from tiny_families import FAMILIES
 
 SIZES = dict.fromkeys(("width", "height", "crop_w", "crop_h", "target_width", "target_height"), 1024)
@@ -16,6 +18,10 @@ FAMILY_TEXTS = {
     "SDXL": {"l": "a cat", "g": "a red chair"},
     "SD3, SD3.5": {"l": "a cat", "g": "a red chair", "t5xxl": "a dog on the moon"},
     "Flux": {"l": "a cat", "t5xxl": "a red chair"},
+    "HiDream": {"l": "a cat", "g": "a banana", "t5xxl": "a dog on the moon", "llm": "cat"},
+    "HunyuanDiT": {"bert": "a cat", "t5xxl": "a red chair"},
+    "Kandinsky 5 video": {"l": "a cat", "llm": "a red chair"},
+    "Kandinsky 5 image": {"l": "a cat", "llm": "a red chair"},
 }
 
 
@@ -39,12 +45,18 @@ class Built:
             )[0]
         if self.family == "Flux":
             return HostNodes("nodes_flux").CLIPTextEncodeFlux(self.clip, texts["l"], texts["t5xxl"], 3.5)[0]
+        if self.family == "HiDream":
+            return HostNodes("nodes_hidream").CLIPTextEncodeHiDream(self.clip, *texts.values())[0]
+        if self.family == "HunyuanDiT":
+            return HostNodes("nodes_hunyuan").CLIPTextEncodeHunyuanDiT(self.clip, texts["bert"], texts["t5xxl"])[0]
+        if self.family.startswith("Kandinsky 5"):
+            return HostNodes("nodes_kandinsky5").CLIPTextEncodeKandinsky5(self.clip, texts["l"], texts["llm"])[0]
         return HostNodes("nodes_sd3").CLIPTextEncodeSD3(self.clip, *texts.values(), "empty_prompt")[0]
 
 
 @pytest.fixture(scope="module", params=list(FAMILY_TEXTS))
 def built(request, comfy_nodes, pack, little_vocabulary) -> Built:
-    clip = FAMILIES[request.param].text.clip()
+    clip = (STEERED | FAMILIES)[request.param].text.clip()
     for encoder in pack.host.encoders.encoders(clip):
         tiny_models.plant_words(encoder)
     return Built(pack, clip, (pack.host.subspaces.build_subspace(clip, "weapon", ("pistol",)),), request.param)
@@ -52,44 +64,70 @@ def built(request, comfy_nodes, pack, little_vocabulary) -> Built:
 
 def assert_same(one: list, other: list) -> None:
     assert torch.equal(one[0][0], other[0][0])
-    pooled, others = (entry[0][1].get("pooled_output") for entry in (one, other))
-    assert (pooled is None and others is None) or torch.equal(pooled, others)
+    values, others = ({k: v for k, v in c[0][1].items() if torch.is_tensor(v)} for c in (one, other))
+    assert values.keys() == others.keys()
+    assert all(torch.equal(value, others[key]) for key, value in values.items())
 
 
 @pytest.mark.parametrize("more", ["", LONG], ids=["short", "one text longer"])
 def test_with_nothing_flagged_it_is_the_stock_node_bit_for_bit(built, more):
-    texts = FAMILY_TEXTS[built.family] | {"l": "a cat " + more}
+    texts = dict(FAMILY_TEXTS[built.family])
+    texts[next(iter(texts))] += " " + more
     guarded, report = built.guard(texts)
     assert report["flagged"] == 0
     assert_same(guarded, built.stock(texts))
 
 
 def test_with_strength_0_it_is_the_stock_node_bit_for_bit(built):
-    texts = FAMILY_TEXTS[built.family] | {"l": "a pistol"}
+    texts = dict.fromkeys(FAMILY_TEXTS[built.family], "a pistol")
     assert_same(built.guard(texts, strength=0.0)[0], built.stock(texts))
 
 
-@pytest.mark.parametrize("key", ["l", "g", "t5xxl"])
-def test_a_word_flagged_in_one_text_is_gone_from_it(built, key):
+@pytest.mark.parametrize("name", ["l", "g", "t5xxl", "llm", "bert"])
+def test_a_word_flagged_in_one_text_is_gone_from_it(built, name):
     texts = dict(FAMILY_TEXTS[built.family])
-    if key not in texts:
-        pytest.skip(f"{built.family} has no {key}")
-    texts[key] += " and a pistol"
+    if name not in texts:
+        pytest.skip(f"{built.family} has no {name}")
+    texts[name] += " and a pistol"
+    if name == "llm" and built.family == "HiDream" and version("transformers") >= "5":
+        with pytest.raises(built.pack.safree.SafreeError, match="'llama' loses the spaces between words"):
+            built.guard(texts)
+        return
     guarded, report = built.guard(texts)
     assert report["flagged"] == 1
     with pytest.raises(AssertionError):
         assert_same(guarded, built.stock(texts))
-    tokens = built.pack.host.texts.tokenize_each(built.clip, texts)
-    encoder = next(e for e in built.pack.host.encoders.encoders(built.clip) if e.key == key)
+    by_key = built.pack.host.texts.check_texts(built.clip, texts)
+    tokens = built.pack.host.texts.tokenize_each(built.clip, by_key)
+    readers = built.pack.host.texts.READERS[name]
+    encoder = next(e for e in built.pack.host.encoders.encoders(built.clip, by_key) if e.key in readers)
+    key = encoder.key
     places = [word.places for word in encoder.words(tokens[key]) if word.text == "pistol"]
     cleaned = tokens | {key: encoder.neutralise(tokens[key], [place for word in places for place in word])}
     assert_same(guarded, built.clip.encode_from_tokens_scheduled(cleaned))
 
 
 def test_a_text_that_no_encoder_reads_is_refused(built):
-    texts = {"l": "a cat", "g": "a cat", "t5xxl": "a cat"}
-    unread = texts.keys() - FAMILY_TEXTS[built.family].keys()
-    if not unread:
-        pytest.skip("it reads all three")
-    with pytest.raises(built.pack.safree.SafreeError, match=f"text_{unread.pop()} is for a text encoder"):
-        built.guard(texts)
+    for name in built.pack.host.texts.READERS.keys() - FAMILY_TEXTS[built.family].keys():
+        with pytest.raises(built.pack.safree.SafreeError, match=f"text_{name} is for a text encoder"):
+            built.guard(FAMILY_TEXTS[built.family] | {name: "a cat"})
+
+
+def test_a_language_models_empty_text_is_the_stock_nodes(built):
+    texts = FAMILY_TEXTS[built.family] | {"llm": ""}
+    if "llm" not in FAMILY_TEXTS[built.family]:
+        pytest.skip(f"{built.family} has no language model")
+    guarded, report = built.guard(texts)
+    assert "".join(token["text"] for token in report["tokens"] if token["encoder"] in ("llama", "qwen25_7b")) == ""
+    assert_same(guarded, built.stock(texts))
+
+
+def test_the_node_gives_each_encoder_its_text(built):
+    texts = FAMILY_TEXTS[built.family]
+    given = {f"text_{name}": texts.get(name, "") for name in ("l", "g", "t5xxl")}
+    more = {f"text_{name}": text for name, text in texts.items() if f"text_{name}" not in given}
+    node = built.pack.SafreeMultiTextConditioning
+    settings = {"mode": "adaptive", "strength": 1.0, "threshold": 0.0, "self_validation": "auto"}
+    conditioning, _, flagged = node.execute(built.clip, built.subspaces, **given, **settings, **more).args
+    assert flagged == 0
+    assert_same(conditioning, built.stock(texts))
