@@ -174,6 +174,37 @@ class Graph:
         }
 
 
+def guard(graph: Graph, clip: Output, prompt: str, concept: str = "nudity", **options) -> Output:
+    """ConceptSubspace and SafreeConditioning; the CONDITIONING."""
+    concepts = graph.add("ConceptSubspace", clip=clip, concept_set=concept, **options)
+    return conditioning(graph, clip, concepts[0], prompt)
+
+
+def conditioning(graph: Graph, clip: Output, subspaces: Output, prompt: str) -> Output:
+    return graph.add("SafreeConditioning", clip=clip, subspaces=subspaces, text=prompt)[0]
+
+
+def negative(graph: Graph, clip: Output, text: str = "") -> Output:
+    return graph.add("CLIPTextEncode", "Negative prompt", clip=clip, text=text)[0]
+
+
+def save(graph: Graph, latent: Output, vae: Output, prefix: str) -> None:
+    images = graph.add("VAEDecode", samples=latent, vae=vae)
+    graph.add("SaveImage", images=images[0], filename_prefix=f"safree/{prefix}")
+
+
+def sample(graph: Graph, model: Output, positive: Output, clip: Output, latent: Output, **options) -> Output:
+    settings = {"sampler_name": "euler", "scheduler": "normal", "seed": 3} | options
+    return graph.add(
+        "SelfValidatingSampler",
+        model=model,
+        positive=positive,
+        negative=negative(graph, clip),
+        latent_image=latent,
+        **settings,
+    )[0]
+
+
 def _is_widget(spec: list) -> bool:
     options = spec[1] if len(spec) > 1 else {}
     return (isinstance(spec[0], list) or spec[0] in WIDGETS) and not options.get("forceInput")
