@@ -5,9 +5,8 @@ Run with the interpreter of `.comfy/venv`. The other locales are written by hand
 
 from __future__ import annotations
 
-import json
-
 from .. import inprocess, setup_host
+from .readable_json import readable
 
 
 def definitions() -> dict:
@@ -31,4 +30,4 @@ def definitions() -> dict:
 if __name__ == "__main__":
     path = setup_host.ROOT / "locales" / "en" / "nodeDefs.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(definitions(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(readable(definitions()) + "\n", encoding="utf-8")

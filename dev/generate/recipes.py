@@ -253,8 +253,8 @@ RECIPES = {
     "two_models": Recipe(
         two_models,
         "## Two models, one schedule: Wan 2.2\nThe guarded prompt goes into both samplers, a SelfValidationPatch "
-        "stands before each model, and the whole schedule goes into `schedule` of both, so that t' counts over all of it. The "
-        "same for SDXL base and refiner, with a SAFREE Conditioning for each CLIP.",
+        "stands before each model, and the whole schedule goes into `schedule` of both, so that t' counts over all of "
+        "it. The same for SDXL base and refiner, with a SAFREE Conditioning for each CLIP.",
         "a cowboy with a revolver rides through a canyon",
         "a fox and a pistol",
     ),

@@ -18,13 +18,13 @@ from PIL import Image
 
 from .. import setup_host
 from ..server import Server
+from .readable_json import readable
 from .recipes import EXAMPLE_IMAGE, RECIPES, TINY, TINY_LORA, TINY_PRESENCE, Recipe
 from .workflow_graph import Graph, guard
 
 FOLDER = setup_host.ROOT / "example_workflows"
 ASSETS = setup_host.ROOT / "tests" / "assets"
 THUMBNAIL, PLOT_WIDTH = 384, 480  # pixels
-LINE = 120  # characters
 
 
 def build(recipe: Recipe, object_info: dict) -> Graph:
@@ -43,19 +43,6 @@ def tiny_twin(recipe: Recipe, object_info: dict) -> Graph:
     guarded = guard(graph, clip, recipe.tiny_prompt, "weapons").node
     graph.add("SaveImage", images=graph.add("SafetyReportPlot", report=guarded[1])[0])
     return graph
-
-
-def readable(data, indent: str = "") -> str:
-    """JSON with a line for each thing that fits in one; it is published, and every byte counts."""
-    line = json.dumps(data, ensure_ascii=False)
-    if not isinstance(data, (dict, list)) or len(indent) + len(line) <= LINE:
-        return line
-    inside = indent + " "
-    if isinstance(data, list):
-        entries, (start, end) = [readable(value, inside) for value in data], "[]"
-    else:
-        entries, (start, end) = [f"{json.dumps(key)}: {readable(value, inside)}" for key, value in data.items()], "{}"
-    return f"{start}\n" + ",\n".join(inside + entry for entry in entries) + f"\n{indent}{end}"
 
 
 def write(path: Path, data: dict) -> None:

@@ -1,0 +1,27 @@
+"""JSON for people, in few bytes: what is published is under a limit (tests/unit/test_install.py)."""
+
+from __future__ import annotations
+
+import json
+
+LINE = 120  # characters
+
+
+def readable(data, indent: str = "") -> str:
+    """JSON with a line for each thing that fits in one.
+
+    >>> print(readable({"pos": [60, 120], "text": "a" * 110}))
+    {
+     "pos": [60, 120],
+     "text": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    }
+    """
+    line = json.dumps(data, ensure_ascii=False)
+    if not isinstance(data, (dict, list)) or len(indent) + len(line) <= LINE:
+        return line
+    inside = indent + " "
+    if isinstance(data, list):
+        entries, (start, end) = [readable(value, inside) for value in data], "[]"
+    else:
+        entries, (start, end) = [f"{json.dumps(key)}: {readable(value, inside)}" for key, value in data.items()], "{}"
+    return f"{start}\n" + ",\n".join(inside + entry for entry in entries) + f"\n{indent}{end}"
