@@ -10,10 +10,11 @@ LINE = 120  # characters
 def readable(data, indent: str = "") -> str:
     """JSON with a line for each thing that fits in one.
 
-    >>> print(readable({"pos": [60, 120], "text": "a" * 110}))
+    >>> print(readable({"pos": [60, 120], "text": "a" * 90, "note": ""}))
     {
      "pos": [60, 120],
-     "text": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+     "text": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+     "note": ""
     }
     """
     line = json.dumps(data, ensure_ascii=False)
