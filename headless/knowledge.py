@@ -95,7 +95,7 @@ class Encoder:
     text: '@3' where the node's own output slot 3 holds the prompt as it was encoded
     unless: inputs that change the conditioning further; connected, there is no guarded twin
     pipe: 'class pipe-input conditioning-input' of the node that puts another prompt into its pipe
-    pictures: inputs that are encoded together with the text
+    pictures: inputs that are encoded together with the text, with their names in SafreePictureConditioning
     filter: SafreeFilterConditioning can follow it
     """
 
@@ -107,7 +107,7 @@ class Encoder:
     text: str = ""
     unless: tuple[str, ...] = ()
     pipe: str = ""
-    pictures: tuple[str, ...] = ()
+    pictures: Mapping[str, str] = dataclasses.field(default_factory=dict)
     filter: bool = False
 
 

@@ -15,6 +15,7 @@ SLOT, WIDGET, TEXT = 24, 28, 90  # heights
 LONG = ("text", "text_l", "text_g", "text_t5xxl", "text_llm", "text_bert", "phrases", "retain")  # of several lines
 _PROMPT = {"clip": "CLIP", "subspaces": "CONCEPT_SUBSPACE", "like": "CONDITIONING"}
 _PICTURES = {"vae": "VAE", "image1": "IMAGE", "image2": "IMAGE", "image3": "IMAGE"}
+_PICTURES |= {"clip_vision_output": "CLIP_VISION_OUTPUT", "image_encoder": "CLIP_VISION"}
 _REPORTING = ("CONDITIONING", "STRING", "INT")
 # Of the node classes that guard puts in: the inputs that are no widgets, in order, and the types of the outputs.
 SOCKETS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
@@ -22,7 +23,7 @@ SOCKETS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "SafreeConditioning": (_PROMPT, _REPORTING),
     "SafreeMultiTextConditioning": (_PROMPT, _REPORTING),
     "SafreePictureConditioning": (
-        {"clip": "CLIP", "subspaces": "CONCEPT_SUBSPACE", **_PICTURES, "clip_vision_output": "CLIP_VISION_OUTPUT"},
+        {"clip": "CLIP", "subspaces": "CONCEPT_SUBSPACE", **_PICTURES},
         _REPORTING,
     ),
     "SafreeFilterConditioning": ({"conditioning": "CONDITIONING", "subspaces": "CONCEPT_SUBSPACE"}, _REPORTING),

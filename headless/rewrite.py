@@ -174,8 +174,12 @@ class Rewriter:
         return GUARD, {**values, "like": [sizes, 0]}, f"replaced by {GUARD}, which takes its sizes from a copy"
 
     def _pictures(self, node: str, encoder: Encoder, values: dict):
-        inputs = {name: self.flow.inputs(node)[name] for name in encoder.pictures if name in self.flow.inputs(node)}
-        inputs = {"image1" if name == "image" else name: value for name, value in inputs.items()}
+        given = self.flow.inputs(node)
+        if more := [name for name in given if name.startswith("images.") and name not in encoder.pictures]:
+            raise CannotGuard(
+                f"{self.flow.label(node)} takes {more[0]}, and {PICTURE} takes no more than three pictures"
+            )
+        inputs = {ours: given[theirs] for theirs, ours in encoder.pictures.items() if theirs in given}
         return PICTURE, {**values, "encoder": self.flow.kind(node), **inputs}, f"replaced by {PICTURE}"
 
     def _chain(self, clip: Link) -> list:

@@ -13,7 +13,9 @@ from . import conditioning, marks
 from .guard import guard_prompt
 from .report import Settings
 
-# ComfyUI's text encode nodes that take pictures, and what each of them calls our inputs.
+SIZES = ("width", "height")  # 0: the node's own choice
+# ComfyUI's text encode nodes that take pictures, and what each of them calls our inputs; 'images.image_1' is an entry
+# of the dict that it takes as `images`. Where a node encodes a negative prompt too, the first output is the positive.
 NODES = {
     "TextEncodeQwenImageEditPlus": {"vae": "vae", "image1": "image1", "image2": "image2", "image3": "image3"},
     "TextEncodeQwenImageEdit": {"vae": "vae", "image1": "image"},
@@ -21,7 +23,17 @@ NODES = {
         "clip_vision_output": "clip_vision_output",
         "image_interleave": "image_interleave",
     },
+    "TextEncodeZImageOmni": {
+        name: name for name in ("vae", "image1", "image2", "image3", "image_encoder", "auto_resize_images")
+    },
+    "TextEncodeBooguEdit": {"vae": "vae", **{f"image{n}": f"images.image_{n}" for n in (1, 2, 3)}},
+    "TextEncodeJoyImageEdit": {"vae": "vae", **{f"image{n + 1}": f"images.image{n}" for n in (0, 1, 2)}},
+    "TextEncodeMageFlowEdit": {
+        **{name: name for name in ("vae", *SIZES)},
+        **{f"image{n}": f"images.image_{n}" for n in (1, 2, 3)},
+    },
 }
+ALWAYS_SET = ("image_interleave", "auto_resize_images")  # widgets, which have a value where no node has a use for it
 ROUNDS = 4  # what is left may lean into a concept once a word is gone
 
 
@@ -92,13 +104,24 @@ def _encode(clip, text: str, node: str, pictures: dict) -> list:
     kind = nodes.NODE_CLASS_MAPPINGS.get(node)
     if kind is None or node not in NODES:
         raise SafreeError(f"this ComfyUI has no {node}. Update it, or choose another encoder.")
-    unused = [name for name, value in pictures.items() if value is not None and name not in NODES[node]]
-    unused = [name for name in unused if name != "image_interleave"]
-    if unused:
-        raise SafreeError(f"{unused[0]} is connected, and {node} has no use for it. Disconnect it.")
-    inputs = {theirs: pictures[ours] for ours, theirs in NODES[node].items() if pictures.get(ours) is not None}
+    inputs = _inputs(node, pictures)
     if node == "TextEncodeHunyuanVideo_ImageToVideo" and "clip_vision_output" not in inputs:
         raise SafreeError(f"{node} needs clip_vision_output. Connect a CLIPVisionEncode.")
     run = kind.execute if hasattr(kind, "execute") else getattr(kind(), kind.FUNCTION)
     outputs = run(clip=clip, prompt=text, **inputs)
     return getattr(outputs, "result", outputs)[0]
+
+
+def _inputs(node: str, pictures: dict) -> dict:
+    """What `node` gets of `pictures`, by its own names; SafreeError for what it has no use for."""
+    given = {name: value for name, value in pictures.items() if value is not None}
+    given = {name: value for name, value in given.items() if name not in SIZES or value}
+    if unused := [name for name in given if name not in (*NODES[node], *ALWAYS_SET)]:
+        advice = "Set it to 0" if unused[0] in SIZES else "Disconnect it"
+        raise SafreeError(f"{unused[0]} is given, and {node} has no use for it. {advice}.")
+    inputs = {"negative_prompt": ""} if node == "TextEncodeBooguEdit" else {}
+    for ours, theirs in NODES[node].items():
+        if ours in given:
+            name, _, entry = theirs.partition(".")
+            inputs[name] = inputs.get(name, {}) | {entry: given[ours]} if entry else given[ours]
+    return inputs

@@ -3,7 +3,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.pictures import NODES, guard_with_pictures
+from ..host.pictures import NODES, SIZES, guard_with_pictures
 from ..host.report import Settings
 from .common import ALIASES, CATEGORY, as_json, naming
 from .safree_conditioning import SafreeConditioning
@@ -29,13 +29,33 @@ class SafreePictureConditioning(io.ComfyNode):
                 optional=True,
                 tooltip="For HunyuanVideo image to video: higher means more influence of the text.",
             ),
+            io.ClipVision.Input("image_encoder", optional=True, tooltip="For Z-Image."),
+            io.Boolean.Input(
+                "auto_resize_images",
+                default=True,
+                optional=True,
+                tooltip="For Z-Image: bring the references to about one megapixel before the VAE encodes them.",
+            ),
+            *(
+                io.Int.Input(
+                    name,
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=16,
+                    optional=True,
+                    tooltip="For Mage-Flow: that of the picture to make, as in its own node. 0: of the first picture.",
+                )
+                for name in SIZES
+            ),
         ]
         return compat.schema(
             node_id="SafreePictureConditioning",
             display_name="SAFREE Conditioning (text and pictures)",
             category=CATEGORY,
             description="SafreeConditioning for prompts that are encoded together with pictures (Qwen-Image-Edit, "
-            "HunyuanVideo image to video). It reads the text; the pictures go on as they are.",
+            "Z-Image, Boogu, JoyImage, Mage-Flow, HunyuanVideo image to video). It reads the text; the pictures go on "
+            "as they are.",
             search_aliases=ALIASES,
             inputs=[
                 *(shared.pop(name) for name in ("clip", "subspaces", "text")),

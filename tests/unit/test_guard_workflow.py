@@ -99,6 +99,8 @@ def test_a_prompt_shared_by_positive_and_negative_is_copied_and_said(graph):
         ("TextEncodeQwenImageEdit", {"image": ["9", 0], "vae": ["loader", 2]}),
         ("TextEncodeQwenImageEditPlus", {"image1": ["9", 0], "image3": ["9", 0]}),
         ("TextEncodeHunyuanVideo_ImageToVideo", {"clip_vision_output": ["9", 0], "image_interleave": 2}),
+        ("TextEncodeZImageOmni", {"image_encoder": ["9", 0], "image2": ["9", 0], "auto_resize_images": False}),
+        ("TextEncodeJoyImageEdit", {"vae": ["loader", 2], "images.image0": ["9", 0], "images.image2": ["9", 0]}),
     ],
 )
 def test_prompts_with_pictures_keep_their_pictures(graph, kind, pictures):
@@ -109,9 +111,34 @@ def test_prompts_with_pictures_keep_their_pictures(graph, kind, pictures):
     inputs = twin["prompt"]["inputs"]
     assert twin["prompt"]["class_type"] == "SafreePictureConditioning"
     assert (inputs["encoder"], inputs["text"]) == (kind, "a gun")
-    expected = {"image1" if name == "image" else name: value for name, value in pictures.items()}
+    ours = {"image": "image1", "images.image0": "image1", "images.image2": "image3"}
+    expected = {ours.get(name, name): value for name, value in pictures.items()}
     assert {name: inputs[name] for name in expected} == expected
     assert unguarded_samplers(graph, None, POLICY)
+
+
+@pytest.mark.parametrize("kind", ["TextEncodeBooguEdit", "TextEncodeMageFlowEdit"])
+def test_an_edit_node_with_both_prompts_stays_for_the_negative_one(graph, kind):
+    graph["9"] = node("LoadImage", image="x.png")
+    size = {"width": 512, "height": 0, "batch_size": 1} if "Mage" in kind else {}
+    pictures = {"vae": ["loader", 2], "images.image_1": ["9", 0], "images.image_3": ["9", 0], **size}
+    texts = {"prompt": "a gun", "negative_prompt": "ugly hands"}
+    graph["prompt"] = node(kind, clip=["loader", 1], **texts, **pictures)
+    graph["sampler"]["inputs"]["negative"] = ["prompt", 1]
+    twin, report = guarded(graph)
+    assert report.unguarded == []
+    assert twin["prompt"] == graph["prompt"]
+    ((guard, inputs),) = nodes(twin, "SafreePictureConditioning").items()
+    assert twin["sampler"]["inputs"]["positive"] == [guard, 0]
+    assert twin["sampler"]["inputs"]["negative"] == ["prompt", 1]
+    assert (inputs["encoder"], inputs["text"]) == (kind, "a gun")
+    assert (inputs["image1"], inputs["image3"], inputs.get("width")) == (["9", 0], ["9", 0], size.get("width"))
+    assert "image2" not in inputs
+    assert "batch_size" not in inputs
+    graph["prompt"]["inputs"]["images.image_4"] = ["9", 0]
+    _, report = guarded(graph)
+    assert [problem.node for problem in report.unguarded] == ["sampler"]
+    assert any("takes images.image_4, and" in note for note in report.notes)
 
 
 def test_what_goes_into_both_sides_in_one_node_is_guarded_for_both_and_said(graph):
