@@ -17,6 +17,15 @@ _PROMPT = {"clip": "CLIP", "subspaces": "CONCEPT_SUBSPACE", "like": "CONDITIONIN
 _PICTURES = {"vae": "VAE", "image1": "IMAGE", "image2": "IMAGE", "image3": "IMAGE"}
 _PICTURES |= {"clip_vision_output": "CLIP_VISION_OUTPUT", "image_encoder": "CLIP_VISION"}
 _REPORTING = ("CONDITIONING", "STRING", "INT")
+# Of widgets that guard leaves out of the API format; those of text that are not here hold none.
+DEFAULTS = {
+    "image_interleave": 2,
+    "auto_resize_images": True,
+    "width": 0,
+    "height": 0,
+    "on_problem": "error",
+    "negatives": "subtracting",
+}
 # Of the node classes that guard puts in: the inputs that are no widgets, in order, and the types of the outputs.
 SOCKETS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "ConceptSubspace": ({"clip": "CLIP", "subspaces": "CONCEPT_SUBSPACE"}, ("CONCEPT_SUBSPACE",)),
@@ -173,7 +182,9 @@ class _Editing:
         node["inputs"] = [{"name": name, "type": type_, "link": None} for name, type_ in sockets.items()]
         node["inputs"] += [{"name": name, "type": "*", "widget": {"name": name}, "link": None} for name in widgets]
         node["outputs"] = [{"name": output, "type": output, "links": []} for output in outputs]
-        node["widgets_values"] = ["" if as_link(inputs.get(name)) else inputs.get(name, "") for name in widgets]
+        node["widgets_values"] = [
+            "" if as_link(inputs.get(name)) else inputs.get(name, DEFAULTS.get(name, "")) for name in widgets
+        ]
         for name, value in inputs.items():
             if as_link(value):
                 self._connect(graph, node, name, value)

@@ -26,7 +26,7 @@ COLUMNS = (
 
 def table(results: dict[str, dict[str, dict[str, str]]]) -> str:
     """Markdown of {version: {models: cells}}: a row for each models, with the versions whose tests of it passed."""
-    versions = sorted(results, key=lambda version: [int(part) for part in version.split(".") if part.isdigit()])
+    versions = sorted(results, key=tables.version_key)
     rows = {name: cells for version in versions for name, cells in results[version].items()}
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
     for name, cells in sorted(rows.items(), key=lambda row: (row[1].get("steered") != "yes", row[0].lower())):

@@ -1,9 +1,10 @@
-"""The table of model families, from the cells that the tests of tests/host/test_families.py wrote.
+"""The table of model families, from the cells that tests/host/test_families.py wrote in each ComfyUI that ran it.
 
     python -m dev.generate.family_table             print it
     python -m dev.generate.family_table --write     put it between the markers in docs/compatibility.md
 
-Run `pytest tests/host/test_families.py` first: each cell is there only if its test passed.
+Run `pytest tests/host/test_families.py` first, in the tests' own ComfyUI and with COMFYUI_PATH in a newer one: each
+cell is there only if its test passed.
 """
 
 from __future__ import annotations
@@ -28,13 +29,19 @@ COLUMNS = {
 }
 
 
-def table(cells: dict[str, dict[str, str]]) -> str:
-    """Markdown; a cell without a passed test shows as 'not tested'."""
-    lines = ["| family | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    lines += [
-        f"| {family} | " + " | ".join(row.get(column, "not tested") for column in COLUMNS) + " |"
-        for family, row in cells.items()
-    ]
+def table(results: dict[str, dict[str, dict[str, str]]]) -> str:
+    """Markdown of {version: {family: cells}}: a row for each family, with the versions that sampled it.
+
+    Where versions differ the oldest is shown. A cell without a passed test shows as 'not tested'.
+    """
+    versions = sorted(results, key=tables.version_key)
+    rows = {family: cells for version in reversed(versions) for family, cells in results[version].items()}
+    order = dict.fromkeys(family for version in versions for family in results[version])
+    lines = ["| family | " + " | ".join(COLUMNS.values()) + " | ran in ComfyUI |", "|---" * (len(COLUMNS) + 2) + "|"]
+    for family in order:
+        cells = [rows[family].get(column, "not tested") for column in COLUMNS]
+        ran = ", ".join(version for version in versions if "sampled" in results[version].get(family, {}))
+        lines.append(f"| {family} | {' | '.join(cells)} | {ran} |")
     return "\n".join(lines)
 
 

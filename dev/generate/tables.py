@@ -20,6 +20,11 @@ def put(path: Path, marker: str, made: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def version_key(version: str) -> list[int]:
+    """To sort versions by: 0.3.64 before 0.29.0."""
+    return [int(part) for part in version.split(".") if part.isdigit()]
+
+
 def command(
     description: str, made_by: str, results: Path, page: Path, marker: str, table: Callable[[dict], str]
 ) -> None:

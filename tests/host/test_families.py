@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 
 import pytest
 import tiny_families
@@ -67,8 +68,7 @@ pytestmark = pytest.mark.usefixtures("little_vocabulary")
 
 @pytest.fixture(scope="module")
 def results() -> dict:
-    """Cells of the table; those of earlier runs are gone, so that none outlives its test."""
-    TABLE.unlink(missing_ok=True)
+    """Cells of the rows of this run; a row that runs again loses those that it had, so that none outlives its test."""
     return {}
 
 
@@ -87,9 +87,9 @@ def built(request, comfy_nodes, pack, little_vocabulary, tmp_path_factory):
     guarded, report, cleaned = guard(pack, clip, PROMPT, subspaces)
 
     def sample(model, positive):
-        latent = {"samples": torch.zeros(family.latent)}
+        latent = {"samples": family.empty_latent()}
         (out,) = comfy_nodes.common_ksampler(model, SEED, STEPS, CFG, "euler", "simple", positive, negative, latent)
-        return out["samples"]
+        return torch.cat([part.flatten() for part in out["samples"].unbind()]) if family.sound else out["samples"]
 
     model = family.diffusion_model()
     return Built(request.param, family, clip, model, subspaces, stock, guarded, report, cleaned, sample)
@@ -124,9 +124,13 @@ def record(built, results):
     """Write a cell of the table: to be called where the test has shown what the cell says."""
 
     def write(column: str, cell: str) -> None:
+        from comfyui_version import __version__
+
         results.setdefault(built.name, {})[column] = cell
+        known = json.loads(TABLE.read_text()) if TABLE.exists() else {}
+        known[__version__] = known.get(__version__, {}) | results
         TABLE.parent.mkdir(exist_ok=True)
-        TABLE.write_text(json.dumps(results, indent=1))
+        TABLE.write_text(json.dumps(known, indent=1))
 
     return write
 
@@ -179,6 +183,9 @@ def test_unflagged_and_strength_0_are_the_stock_encoding(built, comfy_nodes, pac
     guard_prompt, settings = pack.host.guard.guard_prompt, pack.host.report.Settings
     text = PLAIN if built.reads_embeddings else PLAIN.replace("embedding:plain", "a fish")
     whole = stock_encoding(comfy_nodes, built, text)
+    if not torch.isfinite(whole[0][0]).all():  # of weights, by ComfyUI itself, for Omnigen2
+        text = text.replace("(dog:1.3)", "dog").replace("[banana]", "banana")
+        whole = stock_encoding(comfy_nodes, built, text)
     checked, found = guard_prompt(built.clip, text, built.subspaces, settings(threshold=NOTHING))
     assert found["tokens"]  # it was checked
     assert found["flagged"] == 0
@@ -219,10 +226,17 @@ def stock_encoding(comfy_nodes, built: Built, text: str):
 
 def test_guarded_sampling_is_finite_and_differs(built, record):
     unguarded, guarded = built.pictures
-    assert unguarded.shape == guarded.shape == built.family.latent
     assert torch.isfinite(unguarded).all()
     assert torch.isfinite(guarded).all()
     assert not torch.equal(unguarded, guarded)
+    if built.family.sound:
+        seen = math.prod(built.family.latent)
+        assert unguarded.shape == guarded.shape == (seen + math.prod(built.family.sound),)
+        assert not torch.equal(unguarded[:seen], guarded[:seen])
+        assert not torch.equal(unguarded[seen:], guarded[seen:])
+        record("sampled", "video and sound")
+        return
+    assert unguarded.shape == guarded.shape == built.family.latent
     record("sampled", "video" if built.family.is_video else "image")
 
 

@@ -124,7 +124,8 @@ class Family:
 
     encoders: keys of its text encoders, in order;  model: name in comfy.supported_models;  latent: shape of an empty
     latent;  reads_pooled: whether the diffusion model takes a pooled output;  parameters: the host's dataclass of
-    `config`, where its fields differ between versions of ComfyUI: it gets those that it has
+    `config`, where its fields differ between versions of ComfyUI: it gets those that it has;  sound: shape of the
+    latent of sound that is made together with the other
     """
 
     encoders: tuple[str, ...]
@@ -134,6 +135,7 @@ class Family:
     latent: tuple[int, ...]
     reads_pooled: bool = False
     parameters: str = ""
+    sound: tuple[int, ...] = ()
 
     @property
     def has_unet(self) -> bool:
@@ -142,6 +144,10 @@ class Family:
     @property
     def is_video(self) -> bool:
         return len(self.latent) == 5 and self.latent[2] > 1
+
+    def empty_latent(self):
+        latent = torch.zeros(self.latent)
+        return _module("nested_tensor").NestedTensor((latent, torch.zeros(self.sound))) if self.sound else latent
 
     def diffusion_model(self):
         """A MODEL with random weights."""

@@ -11,7 +11,8 @@ from dev.drawn import LOADER, PROMPT, SUBGRAPH, document, drawn, node
 from headless.check import Policy, unguarded_samplers
 from headless.editor import to_api
 from headless.guard import guard, main
-from headless.placing import edited
+from headless.placing import DEFAULTS, SOCKETS, edited
+from headless.widgets import known_widgets
 from headless.workflow import Workflow, WorkflowError
 
 ROOT = Path(__file__).parents[2]
@@ -202,3 +203,13 @@ def test_what_cannot_be_drawn_is_written_in_api_format(tmp_path, capsys):
     assert main([str(source), str(target), "--concept-set", "nudity"]) == 0
     assert "written in API format" in capsys.readouterr().err
     assert unguarded_samplers(json.loads(target.read_text()), None, Policy(concept_sets=("nudity",))) == []
+
+
+def test_widgets_that_guard_leaves_out_are_drawn_with_the_nodes_own_defaults():
+    interface = json.loads((ROOT / "tests" / "assets" / "interface.json").read_text())
+    for kind in SOCKETS.keys() & interface.keys():
+        inputs = interface[kind]["inputs"]
+        optional = {name: inputs[name]["default"] for name in known_widgets()[kind] if inputs[name]["optional"]}
+        assert optional == {name: DEFAULTS.get(name, "") for name in optional}, kind
+        sockets = [name for name, entry in inputs.items() if name not in known_widgets()[kind]]
+        assert set(SOCKETS[kind][0]) <= set(sockets), kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dev.generate import encoder_table, fault_table, tables
+from dev.generate import encoder_table, family_table, fault_table, tables
 
 
 def fault(what: str, passed: bool, cases: int = 1) -> dict:
@@ -50,3 +50,15 @@ def test_an_encoder_is_listed_with_the_versions_that_ran_it_and_only_what_they_s
         "| B | l | the token states, `pooled_output` | bit-identical | no | 0.29.0 |",
         "| C |  | refused: it makes music |  |  | 0.3.75 |",
     ]
+
+
+def test_a_family_is_listed_with_the_versions_that_sampled_it_and_the_cells_of_the_oldest():
+    row = dict.fromkeys(family_table.COLUMNS, "yes")
+    older = {"A": {**row, "paper": "refused"}}
+    newer = {"A": row, "B": {**row, "sampled": "image"}, "C": {"steering": "yes"}}
+    lines = family_table.table({"0.29.0": newer, "0.3.75": older}).splitlines()[2:]
+    yes = len(row)
+    assert lines[0] == f"| A | {' | '.join(['yes'] * (yes - 3))} | refused | yes | yes | 0.3.75, 0.29.0 |"
+    assert lines[1] == f"| B | {' | '.join(['yes'] * (yes - 1))} | image | 0.29.0 |"
+    assert lines[2].count("not tested") == yes - 1
+    assert lines[2].endswith("|  |")
