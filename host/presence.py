@@ -7,18 +7,16 @@ import logging
 import random
 
 import comfy.model_management
-import comfy.patcher_extension
 import comfy.utils
 import torch
-from torch import Tensor
 
 from ..safree import SafreeError
-from ..safree.presence import ConceptPresence, on_grid
+from ..safree.presence import ConceptPresence
 from ..safree.presence_calibration import calibrate
 from ..safree.subspace import ConceptSubspace
 from . import things
-from .decoder import ASKED, sigma
-from .features import Features, features_of
+from .features import features_of
+from .recording import Recorder, scratch
 
 SAMPLER, SCHEDULER = "dpmpp_2m", "karras"
 ALONE = 0.3  # share of the pictures that show one thing, not two
@@ -48,7 +46,8 @@ class Drawing:
 def learn(model, clip, subspace: ConceptSubspace, drawing: Drawing) -> ConceptPresence:
     """Draw 2 x `drawing.pictures` pictures with `model`, which should not draw the concept unasked, and fit the probes.
 
-    Raises SafreeError for a model that is neither a UNet nor an MMDiT, and a concept without phrases.
+    Raises SafreeError for a model that is neither a UNet nor an MMDiT, for a concept without phrases, and where
+    ComfyUI's temporary folder has no room for the features.
     """
     features = features_of(model, "ConceptPresence")
     if clip is None:
@@ -57,14 +56,13 @@ def learn(model, clip, subspace: ConceptSubspace, drawing: Drawing) -> ConceptPr
         raise SafreeError(f"subspace '{subspace.name}' has no phrases to draw. Build it from phrases.")
     shown, clean = prompts(subspace.phrases, drawing.pictures, drawing.seed)
     bar = comfy.utils.ProgressBar(2 * len(shown))
-    recorded = []
-    for number, texts in enumerate((shown, clean)):
-        recorder = Recorder(features)
-        for first in range(0, len(texts), drawing.batch):
-            _draw(recorder.attach(model), clip, texts[first : first + drawing.batch], drawing, number + 2 * first)
-            bar.update(min(drawing.batch, len(texts) - first))
-        recorded.append(recorder)
-    learned = _fitted(*recorded, clip, subspace)
+    with scratch() as folder:
+        recorded = [Recorder(features, len(shown), folder / kind) for kind in ("shown", "clean")]
+        for number, (recorder, texts) in enumerate(zip(recorded, (shown, clean), strict=True)):
+            for first in range(0, len(texts), drawing.batch):
+                _draw(recorder.attach(model), clip, texts[first : first + drawing.batch], drawing, number + 2 * first)
+                bar.update(min(drawing.batch, len(texts) - first))
+        learned = _fitted(*recorded, clip, subspace)
     if learned.sensitivity < FOUND:
         logging.warning(
             "SAFREE: '%s' is found in %.0f %% of the pictures that were asked for it. Does the model know the phrases?",
@@ -94,40 +92,6 @@ def article(phrase: str) -> str:
     if " " in phrase or phrase.endswith("s"):
         return phrase
     return f"{'an' if phrase[:1].lower() in 'aeiou' else 'a'} {phrase}"
-
-
-class Recorder:
-    """Keeps the features of every step of sampling runs, on a grid, in half precision, on the CPU."""
-
-    def __init__(self, features: Features):
-        self.features = features
-        self.rows: dict[tuple[float, int, bool], list[Tensor]] = {}  # by sigma, block, and whether the prompt's
-
-    def attach(self, model):
-        """A clone of `model` that records."""
-        recording = model.clone()
-        wrapper = comfy.patcher_extension.WrappersMP.APPLY_MODEL
-
-        def apply_model(executor, *args, **kwargs):
-            return self.features.call(executor, self._record, *args, **kwargs)
-
-        recording.add_wrapper_with_key(wrapper, "safree_record", apply_model)
-        return recording
-
-    def _record(self, block: int, h: Tensor, options: dict) -> Tensor:
-        kinds = options.get("cond_or_uncond") or [ASKED]
-        for kind, part in zip(kinds, on_grid(h).half().cpu().chunk(len(kinds)), strict=True):
-            self.rows.setdefault((sigma(options), block, kind == ASKED), []).append(part)
-        return h
-
-    def at(self, level: float, device) -> dict[int, tuple[Tensor, Tensor]]:
-        """Features of one noise level by block: with the prompt and with the empty one (the same without guidance)."""
-        out = {}
-        for block in self.features.widths:
-            asked = torch.cat(self.rows[level, block, True]).float().to(device)
-            empty = self.rows.get((level, block, False))
-            out[block] = (asked, torch.cat(empty).float().to(device) if empty else asked)
-        return out
 
 
 def _draw(model, clip, texts: list[str], drawing: Drawing, seed: int) -> None:
@@ -161,7 +125,7 @@ def _stacked(clip, texts: list[str]) -> list:
 
 
 def _fitted(shown: Recorder, clean: Recorder, clip, subspace: ConceptSubspace) -> ConceptPresence:
-    levels = sorted({level for level, _, _ in clean.rows}, reverse=True)
+    levels = clean.levels()
     device = comfy.model_management.get_torch_device()
     probes, chances, hits = [], [], []
     for level in levels:

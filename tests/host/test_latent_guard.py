@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -298,6 +299,42 @@ def test_what_is_learned_finds_what_it_learned(pack, model, clip, weapons):
     assert set(concept.probes[0]) == {0, 1, 2, 3}
     assert concept.clean.shape == concept.shown.shape == (2, 2, 16)
     assert all(torch.isfinite(probe.weight).all() for probes in concept.probes for probe in probes.values())
+    assert kept_on_disk() == []
+
+
+def kept_on_disk() -> list:
+    """What learning a presence left in ComfyUI's temporary folder."""
+    import folder_paths
+
+    return list(Path(folder_paths.get_temp_directory()).glob("safree_*"))
+
+
+def test_an_interrupt_leaves_no_features_on_the_disk(pack, model, clip, weapons, monkeypatch):
+    import comfy.model_management as management
+
+    record, calls = pack.host.recording.Recorder._record, []
+
+    def interrupted(self, *args):
+        calls.append(kept_on_disk())
+        if len(calls) == 6:
+            management.interrupt_current_processing()
+        return record(self, *args)
+
+    monkeypatch.setattr(pack.host.recording.Recorder, "_record", interrupted)
+    with pytest.raises(management.InterruptProcessingException):
+        pack.host.presence.learn(model, clip, weapons, pack.host.presence.Drawing(16, 3, width=64, height=64))
+    assert len(calls[-1]) == 1
+    assert kept_on_disk() == []
+
+
+def test_a_full_disk_is_an_error_that_says_what_helps(pack, model, clip, weapons, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pack.host.recording, "_reserve", full)
+    with pytest.raises(pack.safree.SafreeError, match=r"no room for the features of 16 pictures .*--temp-directory"):
+        pack.host.presence.learn(model, clip, weapons, pack.host.presence.Drawing(16, 2, width=64, height=64))
+    assert kept_on_disk() == []
 
 
 @pytest.mark.parametrize(
