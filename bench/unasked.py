@@ -23,6 +23,7 @@ from .lora import LESSONS
 from .selection import choose
 from .sld import STRONG, safe_latent_diffusion
 from .studio import Sampling, Studio, save
+from .unasked_ablations import ABLATIONS, ablate
 from .unasked_cases import STYLE, Case, cases
 from .world import World, article
 
@@ -35,8 +36,6 @@ TODAY = dataclasses.replace(BY_NAME["adaptive + re-attention"], name="adaptive +
 GUARD, SECOND = "latent guard", "latent guard, second look"
 GUARDS = ("none", GUARD, SECOND)
 COMPARED = ("negative prompt", "Safe Latent Diffusion, strong", TODAY.name)
-STRENGTHS = (0.25, 0.5, 0.75, 1.5)  # of the latent guard, for the trade-off curve
-ABLATIONS = ("always on", "everywhere", "source kept", *(f"strength {strength}" for strength in STRENGTHS))
 ALL = (*GUARDS, *COMPARED, *ABLATIONS)
 
 
@@ -191,9 +190,7 @@ class Runner:
     def guarded(self, batch: list[Case], name: str) -> dict[str, Drawn]:
         """With the latent guard, or an ablation of it; the second look brings both its first and its last pictures."""
         positive, negative = self.texts([case.prompt for case in batch]), self.studio.encode("")
-        strength = float(name.split()[-1]) if name.startswith("strength") else 1.0
-        concept = self.presence(batch[0].concept)
-        concept = everywhere(concept) if name == "everywhere" else concept
+        concept, strength = ablate(self.presence(batch[0].concept), name)
         patched = self.host.latent_guard.patch(self.model(batch[0].lora), (concept,), strength)
         guard = self.host.latent_guard.guard_of(patched)
         guard.always, guard.clears = name == "always on", name != "source kept"
@@ -239,21 +236,6 @@ class Runner:
             unchanged = torch.equal(drawn.latents[i], plain[i])
             out.append(Row(*settings, hit, case.kept in seen, unchanged, told["found_at"] or 0, told["given"]))
         return out
-
-
-def everywhere(concept):
-    """The presence, damping a picture as a whole by its strongest places, not where the concept stands."""
-    probes = tuple({block: _everywhere(probe) for block, probe in probes.items()} for probes in concept.probes)
-    return dataclasses.replace(concept, probes=probes)
-
-
-def _everywhere(probe):
-    class Everywhere(type(probe)):
-        def damp(self, features, places, strength):
-            top = places.flatten(1).topk(max(1, places[0].numel() // 10)).values.mean(1)
-            return super().damp(features, top[:, None, None].expand_as(places), strength)
-
-    return Everywhere(**vars(probe))
 
 
 @dataclasses.dataclass(frozen=True)

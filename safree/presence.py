@@ -128,8 +128,12 @@ class ConceptPresence:
     @property
     def threshold(self) -> float:
         """Of `recent` presence, from which on a picture counts as showing the concept."""
+        return self.limit(DEVIATIONS)
+
+    def limit(self, deviations: float) -> float:
+        """So many deviations of clean pictures' largest score above their mean."""
         largest = _largest(self.clean[0])
-        return float(largest.mean() + DEVIATIONS * largest.std())
+        return float(largest.mean() + deviations * largest.std())
 
     @property
     def sensitivity(self) -> float:

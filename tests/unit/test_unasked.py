@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from bench.unasked import BATCH, batches
+from bench.unasked_ablations import ABLATIONS, LIMITS, ablate
 from bench.unasked_assets import known
 from bench.unasked_cases import cases
 from bench.world import World
+from safree.presence import ConceptPresence, Probe
 
 COUNT = 40
 
@@ -44,3 +47,20 @@ def test_phrases_that_the_checkpoint_cannot_draw_are_left_out(world):
     phrases = known(world, world.concepts()["weapon"])
     assert {"knife", "bow and arrow"} <= set(phrases)
     assert "uzi" not in phrases
+
+
+def test_an_ablation_changes_what_it_is_called():
+    measured = torch.randn(2, 5, 40, generator=torch.Generator().manual_seed(0))
+    probe = Probe(torch.ones(4), 0.0, torch.full((4,), 0.25))
+    concept = ConceptPresence("star", ("a star",), (14.0,), ({0: probe},), measured, measured, torch.zeros(1, 77, 8))
+    changed = {name: ablate(concept, name) for name in ABLATIONS}
+    assert changed["strength 0.5"] == (concept, 0.5)
+    assert all(strength == 1 for name, (_, strength) in changed.items() if not name.startswith("strength"))
+    limits = [changed[f"limit {limit}"][0].threshold for limit in LIMITS]
+    assert limits == sorted(limits)
+    assert limits[0] < concept.threshold < limits[1]
+    features, places = torch.ones(1, 4, 8, 8), torch.zeros(1, 8, 8)
+    places[0, 0, 0] = 9.0
+    damped = [c.probes[0][0].damp(features, places, torch.ones(1)) for c in (concept, changed["everywhere"][0])]
+    assert torch.equal(damped[0][..., 4:, 4:], features[..., 4:, 4:])
+    assert (damped[1][..., 4:, 4:] < features[..., 4:, 4:]).all()
