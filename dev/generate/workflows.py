@@ -67,7 +67,7 @@ def main(names: list[str]) -> None:
             twin = tiny_twin(recipe, info)
             saver = str(next(node.id for node in twin.nodes if node.kind == "SaveImage"))
             picture = client.get("/view", **client.run(twin.api()).outputs[saver]["images"][0])
-            thumbnail(picture).save(FOLDER / f"{name}.jpg", quality=85)
+            thumbnail(picture).save(FOLDER / f"{name}.jpg", quality=60, optimize=True, progressive=True)
             print(name)
 
 
