@@ -141,6 +141,20 @@ def test_an_edit_node_with_both_prompts_stays_for_the_negative_one(graph, kind):
     assert any("takes images.image_4, and" in note for note in report.notes)
 
 
+def test_for_strangers_mage_flows_negative_prompt_is_guarded_with_its_pictures(graph):
+    graph["9"] = node("LoadImage", image="x.png")
+    texts = {"prompt": "a gun", "negative_prompt": "a naked man"}
+    more = {"width": 0, "height": 0, "batch_size": 1, "images.image_1": ["9", 0]}
+    graph["prompt"] = node("TextEncodeMageFlowEdit", clip=["loader", 1], **texts, **more)
+    graph["sampler"]["inputs"]["negative"] = ["prompt", 1]
+    twin, report = guarded(graph, Policy.for_strangers(("weapons",)))
+    assert report.unguarded == []
+    guards = nodes(twin, "SafreePictureConditioning")
+    assert {inputs["text"] for inputs in guards.values()} == set(texts.values())
+    assert all(inputs["image1"] == ["9", 0] for inputs in guards.values())
+    assert guards[twin["sampler"]["inputs"]["negative"][0]]["text"] == "a naked man"
+
+
 def test_what_goes_into_both_sides_in_one_node_is_guarded_for_both_and_said(graph):
     graph["shared"] = node("ConditioningSetTimestepRange", conditioning=["prompt", 0], start=0.0, end=1.0)
     graph["sampler"]["inputs"] |= {"positive": ["shared", 0], "negative": ["shared", 0]}
