@@ -93,8 +93,11 @@ NEWER = {
             "out_dim": 128,
             "hidden_dim": 128,
             "n_layers": 1,
+            "txt_ids_dims": [],
+            "vec_in_dim": None,
         },
         (1, 16, 8, 8),
+        parameters="ldm.chroma.model.ChromaParams",
     ),
     "AuraFlow": Family(
         ("pile_t5xl",),
