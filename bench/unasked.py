@@ -200,11 +200,10 @@ class Runner:
         return {GUARD: first, SECOND: self._second(batch, patched, first)}
 
     def _second(self, batch: list[Case], patched, first: Drawn) -> Drawn:
-        """What `on_problem: again` makes of `first`; only pictures that still show the concept are drawn again."""
+        """What `on_problem: again` makes of `first`; only pictures that show the concept are drawn again."""
         guard, latents = self.host.latent_guard.guard_of(patched), first.latents.clone()
-        shown = [i for i, part in enumerate(first.seen) if part["given"] or part["found_at"]]
-        looked = self.host.looking.look(patched, guard.concepts, {"samples": latents[shown]}) if shown else []
-        still = [i for i, part in zip(shown, looked, strict=True) if part["found"]]
+        looked = self.host.looking.look(patched, guard.concepts, {"samples": latents})
+        still = [i for i, part in enumerate(looked) if part["found"]]
         if still:
             again = [batch[i] for i in still]
             positive, negative = self.texts([case.prompt for case in again]), self.studio.encode("")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.5)  # of the latent guard, for the trade-off curve
-LIMITS = (0.5, 1.6, 2.2)  # deviations from which a picture counts as showing the concept, likewise
+LIMITS = (0.5, 1.1, 2.2)  # deviations from which a picture counts as showing the concept, likewise
 STRENGTH, LIMIT = "strength", "limit"
 ABLATIONS = (
     *("always on", "everywhere", "source kept"),

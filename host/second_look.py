@@ -31,18 +31,15 @@ class Seen:
 
 
 def sample(model, run: Callable[[], dict], on_problem: str) -> tuple[dict, Seen]:
-    """(LATENT of `run`, what was seen): where a latent guard found a concept, its result is looked at.
+    """(LATENT of `run`, what was seen): with a latent guard on `model` the result is looked at, found before or not.
 
-    on_problem: where the concept is still seen, 'error' raises SafreeError, 'warn' says so, 'again' samples such
-    pictures once more with the guard at full strength, and says so if that does not help either.
+    on_problem: where a concept is seen, 'error' raises SafreeError, 'warn' says so, 'again' samples such pictures once
+    more with the guard at full strength, and says so if that does not help either.
     """
     latent, guard = run(), guard_of(model)
     if guard is None:
         return latent, Seen()
-    seen = Seen(guard.last, guarded=True)
-    if not any(map(_shown, guard.last)):
-        return latent, seen
-    seen.found = look(model, guard.concepts, latent)
+    seen = Seen(guard.last, look(model, guard.concepts, latent), guarded=True)
     if on_problem == "again" and (still := sorted({part["picture"] for part in seen.found if part["found"]})):
         with guard.at_full_strength():
             again = run()["samples"]
@@ -52,7 +49,7 @@ def sample(model, run: Callable[[], dict], on_problem: str) -> tuple[dict, Seen]
         seen.found = look(model, guard.concepts, latent)
         seen.notes.append("Sampled once more with the latent guard at full strength.")
     if names := _names(seen.found):
-        text = f"{', '.join(names)} still seen in the result"
+        text = f"{', '.join(names)} seen in the result"
         if on_problem == "error":
             raise SafreeError(
                 f"{text}. Sample with another seed, raise the strength of LatentGuardPatch, or set on_problem to "
@@ -68,7 +65,7 @@ def join(report: dict, seen: Seen) -> dict:
     if not seen.guarded:
         return report
     found = [part for part in seen.presence if _shown(part)]
-    state, said = {}, "Latent guard: nothing found in the picture."
+    state, said = {}, f"Latent guard: nothing found {'while sampling' if seen.still else 'in the picture'}."
     if found:
         names = ", ".join(dict.fromkeys(part["concept"] for part in found))
         said = f"Latent guard: {names} found {_when(found)}, damped afterwards."

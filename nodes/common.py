@@ -33,8 +33,8 @@ ON_PROBLEM = io.Combo.Input(
     default="error",
     optional=True,  # API-format workflows made before this input have no value for it
     tooltip="Where the guard cannot hold for all that is sampled: unguarded, edited or lost conditioning. error: stop. "
-    "warn: go on, and say 'guard not active' in the log and the report. again: error, but where LatentGuardPatch still "
-    "sees a concept in the result, sample once more at full strength.",
+    "warn: go on, and say 'guard not active' in the log and the report. again: error, but where a concept of "
+    "LatentGuardPatch is seen in the result, sample once more at full strength.",
 )
 NEGATIVES_INPUT = io.Combo.Input(
     "negatives",

@@ -241,13 +241,13 @@ def sampled(pack, model, positive, empty, latent, on_problem):
 def test_the_sampler_tells_what_the_latent_guard_saw(pack, guard, model, guarded, empty, latent, always, never):
     _, report = sampled(pack, guard(model, never), guarded, empty, latent, "warn")
     assert report["presence"][0]["found_at"] is None
-    assert report["second_look"] == []
+    assert [finding["found"] for finding in report["second_look"]] == [False]
     assert "nothing found in the picture" in report["verdict"]
     _, report = sampled(pack, guard(model, always), guarded, empty, latent, "warn")
     assert report["second_look"][0]["found"]
     assert report["state"] == "inactive"
     assert "star found at step 1" in report["verdict"]
-    assert "still seen in the result" in report["verdict"]
+    assert "Star seen in the result" in report["verdict"]
 
 
 def test_without_a_latent_guard_the_report_is_as_before(pack, model, guarded, empty, latent):
@@ -256,8 +256,19 @@ def test_without_a_latent_guard_the_report_is_as_before(pack, model, guarded, em
 
 
 def test_the_second_look_stops_the_run(pack, guard, model, guarded, empty, latent, always):
-    with pytest.raises(pack.safree.SafreeError, match="star still seen in the result"):
+    with pytest.raises(pack.safree.SafreeError, match="star seen in the result"):
         sampled(pack, guard(model, always), guarded, empty, latent, "error")
+
+
+def test_what_was_not_found_in_the_making_is_found_in_the_result(pack, guard, model, guarded, empty, latent, never):
+    hidden = dataclasses.replace(never, clean=torch.stack([never.clean[0], -never.clean[1]]))
+    plain, report = sampled(pack, guard(model, hidden), guarded, empty, latent, "warn")
+    assert report["presence"][0]["found_at"] is None
+    assert "nothing found while sampling. Star seen in the result." in report["verdict"]
+    with pytest.raises(pack.safree.SafreeError, match="star seen in the result"):
+        sampled(pack, guard(model, hidden), guarded, empty, latent, "error")
+    again, _ = sampled(pack, guard(model, hidden), guarded, empty, latent, "again")
+    assert not torch.equal(again["samples"], plain["samples"])
 
 
 def test_again_samples_once_more_at_full_strength(pack, guard, model, guarded, empty, latent, always):

@@ -58,7 +58,7 @@ def test_an_ablation_changes_what_it_is_called():
     assert all(strength == 1 for name, (_, strength) in changed.items() if not name.startswith("strength"))
     limits = [changed[f"limit {limit}"][0].threshold for limit in LIMITS]
     assert limits == sorted(limits)
-    assert limits[0] < concept.threshold < limits[1]
+    assert limits[1] < concept.threshold < limits[2]
     features, places = torch.ones(1, 4, 8, 8), torch.zeros(1, 8, 8)
     places[0, 0, 0] = 9.0
     damped = [c.probes[0][0].damp(features, places, torch.ones(1)) for c in (concept, changed["everywhere"][0])]
