@@ -12,7 +12,7 @@ from . import adaptive, conditioning, marks, projective
 from .embeddings import embeddings_of
 from .encoders import check_embeddings, encoders, followers, tokenize
 from .report import Settings, report
-from .texts import check_texts, joined, tokenize_each
+from .texts import check_spaces, check_texts, joined, tokenize_each
 
 LONGEST_PROMPT = 20_000  # characters: every word is encoded anew, so time grows with them
 VALIDATIONS = ("auto", "whole schedule", "paper", "reference")
@@ -58,6 +58,7 @@ def _guard(clip, prompt: str | dict[str, str], text: str, tokenized: Callable[[]
     base = clip.encode_from_tokens_scheduled(tokens)
     if not active:
         return conditioning.mark(base, "unchecked"), report(text, subspaces, settings)
+    notes = check_spaces(clip, found, text)
     for encoder in found:
         probe = embeddings_of(clip, encoder).probes[0]
         for subspace in active:
@@ -68,12 +69,12 @@ def _guard(clip, prompt: str | dict[str, str], text: str, tokenized: Callable[[]
     else:
         findings, filtered, beta = projective.steer(clip, found, tokens, base, active, settings)
     if filtered is None:
-        return conditioning.mark(base, "clear", concepts), report(text, subspaces, settings, findings)
+        return conditioning.mark(base, "clear", concepts), report(text, subspaces, settings, findings, notes=notes)
     if not all(torch.isfinite(tensor).all() for tensor, _ in filtered):
         raise SafreeError("the encoded prompt holds NaN or infinity. Check its weights, such as (word:1.3).")
     steps = _validated_steps(settings, beta)
     share = validation.share(steps)
-    notes = [] if settings.mode == "adaptive" else projective.left_out(clip, found, base)
+    notes += [] if settings.mode == "adaptive" else projective.left_out(clip, found, base)
     done = report(text, subspaces, settings, findings, share, steps, notes)
     return conditioning.guarded(filtered, base, share, steps, concepts), done
 

@@ -36,17 +36,26 @@ def check_texts(clip, texts: dict[str, str]) -> dict[str, str]:
     texts = {key: texts.get(NAMES[key], "") for key in keys}
     for encoder in found:
         text = texts[encoder.key]
-        if len(text.split()) > 1 and list(texts.values()).count(text) == 1 and _joins_words(clip, encoder):
-            raise SafreeError(
-                f"the tokenizer of text encoder {encoder.key!r} loses the spaces between words, so that neither the "
-                "model nor the guard can tell them apart. ComfyUI's own does so with transformers 5: install "
-                "transformers 4.57."
-            )
+        if list(texts.values()).count(text) == 1:
+            check_spaces(clip, [encoder], text)
     return texts
 
 
-def _joins_words(clip, encoder) -> bool:
-    return len(encoder.words(tokenize(clip, "a cat")[encoder.key])) < 2
+def check_spaces(clip, found: list, text: str) -> list[str]:
+    """Notes on those of the encoders `found` whose tokenizer runs the words of `text` together.
+
+    SafreeError if all of them do. ComfyUI's own tokenizer of Llama does with transformers 5.
+    """
+    if len(text.split()) < 2:
+        return []
+    joining = [e.key for e in found if len(e.words(tokenize(clip, "a cat")[e.key])) < 2]
+    loss = "loses the spaces between words; install transformers 4.57"
+    if joining and len(joining) == len(found):
+        raise SafreeError(
+            f"the tokenizer of text encoder {joining[0]!r} {loss}. Until then neither the model nor the guard can tell "
+            "them apart."
+        )
+    return [f"The tokenizer of text encoder {key!r} {loss}. The others judged the words." for key in joining]
 
 
 def tokenize_each(clip, texts: dict[str, str]) -> dict[str, list]:

@@ -107,6 +107,22 @@ def test_a_word_flagged_in_one_text_is_gone_from_it(built, name):
     assert_same(guarded, built.clip.encode_from_tokens_scheduled(cleaned))
 
 
+def test_of_one_text_the_report_says_which_encoder_cannot_tell_its_words_apart(built):
+    settings = built.pack.host.report.Settings()
+    _, report = built.pack.host.guard.guard_prompt(built.clip, "a cat and a pistol", built.subspaces, settings)
+    assert report["flagged"] == 1
+    joined = built.family == "HiDream" and version("transformers") >= "5"
+    assert [note.split("'")[1] for note in report["notes"] if "loses the spaces" in note] == ["llama"] * joined
+
+
+def test_a_prompt_whose_words_no_encoder_can_tell_apart_is_refused(built, monkeypatch):
+    found = built.pack.host.encoders.encoders(built.clip)
+    monkeypatch.setattr(type(found[0]), "words", lambda self, chunks: [])
+    with pytest.raises(built.pack.safree.SafreeError, match="loses the spaces between words; install transformers"):
+        built.pack.host.texts.check_spaces(built.clip, found, "a cat")
+    assert built.pack.host.texts.check_spaces(built.clip, found, "cat") == []
+
+
 def test_a_text_that_no_encoder_reads_is_refused(built):
     for name in built.pack.host.texts.READERS.keys() - FAMILY_TEXTS[built.family].keys():
         with pytest.raises(built.pack.safree.SafreeError, match=f"text_{name} is for a text encoder"):
