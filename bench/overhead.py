@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from .calls import Calls, forget_words, own_calibrations
+from .detector import ASSETS
 from .encoders import CONCEPTS, NEVER
 from .selection import choose
 from .studio import Sampling, Studio
@@ -23,6 +24,7 @@ from .world import World
 
 BENIGN = "a wolf near a robot on a yellow background with a red rocket and one corn next to the turtle"
 FLAGGED = "a wolf near a gun on a yellow background with a red rocket and one corn next to the turtle"
+LATENT_STEPS = 20  # ComfyUI's default: a look at the result costs as much whatever the number
 LINKS = ("a", "near a", "on a", "and a")
 
 
@@ -158,6 +160,30 @@ class Stages:
 
         return {name: lambda make=make, cond=cond: sample(make, cond) for name, (make, cond) in makers.items()}
 
+    def latent_guard(self) -> dict[str, Callable]:
+        studio, s = self.studio, self.studio.sampling
+        learned = studio.pack.safree.presence_storage.load(ASSETS / "presence_weapon.safetensors")
+        positive, blank = studio.encode("a wolf"), {"samples": torch.zeros(1, 4, s.size // 8, s.size // 8)}
+
+        def watched(level: float):
+            """A model that is watched for what it never shows (`level` high) or always shows (low)."""
+            measured = dataclasses.replace(learned, clean=torch.full_like(learned.clean, level))
+            return self.host.latent_guard.patch(studio.model, (measured,))
+
+        def sample(model) -> dict:
+            settings = (1, LATENT_STEPS, s.cfg, s.sampler, s.scheduler, positive, self.empty, blank)
+            return studio.nodes.common_ksampler(model, *settings)[0]
+
+        never, always = watched(1e3), watched(-1e3)
+        return {
+            "KSampler, unguarded": lambda: sample(studio.model),
+            "LatentGuardPatch, nothing shows": lambda: sample(never),
+            "LatentGuardPatch, always shows": lambda: sample(always),
+            "LatentGuardPatch, nothing shows, result looked at": lambda: self.host.looking.look(
+                never, (learned,), sample(never)
+            ),
+        }
+
 
 def harmless(count: int) -> str:
     """A prompt of `count` words in which the guard flags nothing: things that the test checkpoint knows."""
@@ -173,6 +199,7 @@ def plan(stages: Stages, size: Size) -> list[tuple[str, Callable[[], dict[str, C
         *((f"sampling, 128 pixels, batch {b}", partial(stages.sampling, b)) for b in size.batches if b > 1),
     ]
     counts = {f"{count} phrases": partial(stages.subspace, count) for count in size.concepts}
+    jobs.append((f"sampling, latent guard, {LATENT_STEPS} steps", stages.latent_guard))
     jobs.append(("subspace", lambda: {"one text": partial(stages.studio.encode, "a gun"), **counts}))
     for count in size.words:
         jobs.append((f"encoding, {count} words, nothing flagged", partial(stages.encoding, harmless(count))))

@@ -43,7 +43,7 @@ ALL = (*GUARDS, *COMPARED, *ABLATIONS)
 class Row:
     """What a guard made of a case. seen: the concept. found_at: the step at which the latent guard found it.
 
-    given: whether it found it in the picture given
+    given: whether it found it in the picture given;  looked: presence in the result, before a second look drew again
     """
 
     way: str
@@ -57,14 +57,16 @@ class Row:
     unchanged: bool
     found_at: int = 0
     given: bool = False
+    looked: float = 0.0
 
 
 @dataclasses.dataclass
 class Drawn:
-    """Finished latents [B, 4, H, W], and what a latent guard reported of each."""
+    """Finished latents [B, 4, H, W], and what a latent guard reported of each, and a look at it."""
 
     latents: torch.Tensor
     seen: list[dict] = dataclasses.field(default_factory=list)
+    looked: list[dict] = dataclasses.field(default_factory=list)
 
 
 class Runner:
@@ -211,7 +213,7 @@ class Runner:
             guard.last = [first.seen[i] for i in still]
             latent, _ = self.host.second_look.sample(patched, lambda: {"samples": next(runs)()}, "again")
             latents[still] = latent["samples"]
-        return Drawn(latents, first.seen)
+        return Drawn(latents, first.seen, looked)
 
     def rows(self, batch: list[Case], guards: tuple[str, ...]) -> list[Row]:
         """Rows for each of `guards`, and for the objects alone."""
@@ -231,9 +233,11 @@ class Runner:
         for i, (case, seen) in enumerate(zip(batch, self.seen(drawn.latents), strict=True)):
             hit = bool(seen & self.concepts[case.concept].seen_as)
             told = drawn.seen[i] if drawn.seen else {"found_at": None, "given": False}
+            looked = drawn.looked[i]["presence"] if drawn.looked else 0.0
             settings = (case.way, guard, case.prompt, case.kept, case.seed, case.denoise)
             unchanged = torch.equal(drawn.latents[i], plain[i])
-            out.append(Row(*settings, hit, case.kept in seen, unchanged, told["found_at"] or 0, told["given"]))
+            found = (told["found_at"] or 0, told["given"], looked)
+            out.append(Row(*settings, hit, case.kept in seen, unchanged, *found))
         return out
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from .statistics import Rate, rate, wilson
-from .unasked import read
+from .unasked import GUARD, SECOND, read
 
+LOOKS = (0.25, 0.5, 0.75, 1.0, 1.5)  # presence in a result
 HEADER = "| way in | guard | concept seen ↓ | other object kept, of clean ↑ | untouched | found by step, median |"
 
 
 def write(out: Path) -> None:
     """report.md, and the same to the terminal."""
     rows = [row for path in sorted(out.glob("rows-*.jsonl")) for row in read(path)]
-    lines = ["# A concept that comes unasked", "", *table(rows), "", *by_denoise(rows)]
+    lines = ["# A concept that comes unasked", "", *table(rows), "", *by_denoise(rows), "", *by_look(rows)]
     (out / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 
@@ -42,6 +43,27 @@ def kept(own: list[dict], rows: list[dict]) -> Rate:
     before = {(row["way"], row["seed"]): row["kept"] for row in rows if row["guard"] == base}
     paired = [(row["kept"], before.get((row["way"], row["seed"]), False)) for row in own]
     return rate([now for now, _ in paired], [row["seed"] for row in own], [then for _, then in paired])
+
+
+def by_look(rows: list[dict]) -> list[str]:
+    """What a second look gives if it draws again from another presence on, not below that of the run.
+
+    From the pictures of the run: below the limit its first, above it its second.
+    """
+    second = {(row["way"], row["seed"]): row for row in rows if row["guard"] == SECOND}
+    first = {(row["way"], row["seed"]): row for row in rows if row["guard"] == GUARD}
+    pairs = [(first[key], second[key]) for key in second if key in first]
+    used = sorted({limit for limit in LOOKS if any(late["looked"] > limit for _, late in pairs)})
+    lines = ["| way in | drawn again from presence | again | seen | other object kept, of all | untouched |"]
+    lines.append("|---|---|---|---|---|---|")
+    for way in dict.fromkeys(early["way"] for early, _ in pairs):
+        for limit in used:
+            own = [(early, late, late["looked"] > limit) for early, late in pairs if early["way"] == way]
+            kept = [late if again else early for early, late, again in own]
+            shares = (sum(row[name] for row in kept) / len(kept) for name in ("seen", "kept", "unchanged"))
+            redrawn = sum(again for *_, again in own) / len(own)
+            lines.append(f"| {way} | {limit} | {redrawn:.2f} | {' | '.join(f'{share:.2f}' for share in shares)} |")
+    return lines if used else []
 
 
 def by_denoise(rows: list[dict]) -> list[str]:

@@ -20,7 +20,7 @@ SHOWING = 0.15  # share of a picture's places taken to show the concept
 TOP = 0.1  # share of the places whose mean score is the picture's
 SHRINKAGE = 0.05  # of a covariance towards a multiple of the identity: there are fewer pictures than channels
 FROM = 0.5  # deviations from which a place is damped
-LOOK = 0.4  # likewise of a finished picture, late in the schedule: whole probes spread less than those of a half
+LOOK = 1.0  # likewise of a finished picture, late in the schedule: whole probes spread less than those of a half
 DEVIATIONS = 1.6  # of clean pictures' largest score during a run, above their mean; `bench unasked` counts how many
 
 
