@@ -37,12 +37,7 @@ def guard_texts(clip, texts: dict[str, str], subspaces: tuple[ConceptSubspace, .
 
 
 def _guard(clip, prompt: str | dict[str, str], text: str, tokenized: Callable[[], dict], subspaces, settings: Settings):
-    check_choice("mode", settings.mode, MODES)
-    check_choice("self_validation", settings.validation, VALIDATIONS)
-    if not subspaces:
-        raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
-    if text and not text.strip():
-        raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
+    _check(text, subspaces, settings)
     subspaces = tuple(subspace.tuned(settings.mode, settings.threshold) for subspace in subspaces)
     active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
     if active and len(text) > LONGEST_PROMPT:
@@ -77,6 +72,15 @@ def _guard(clip, prompt: str | dict[str, str], text: str, tokenized: Callable[[]
     notes += [] if settings.mode == "adaptive" else projective.left_out(clip, found, base)
     done = report(text, subspaces, settings, findings, share, steps, notes)
     return conditioning.guarded(filtered, base, share, steps, concepts), done
+
+
+def _check(text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings) -> None:
+    check_choice("mode", settings.mode, MODES)
+    check_choice("self_validation", settings.validation, VALIDATIONS)
+    if not subspaces:
+        raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
+    if text and not text.strip():
+        raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
 
 
 def _validated_steps(settings: Settings, beta: float) -> float:
