@@ -209,10 +209,8 @@ class Runner:
         if still:
             again = [batch[i] for i in still]
             positive, negative = self.texts([case.prompt for case in again]), self.studio.encode("")
-            runs = iter((lambda: latents[still], lambda: self.draw(again, patched, positive, negative)))
-            guard.last = [first.seen[i] for i in still]
-            latent, _ = self.host.second_look.sample(patched, lambda: {"samples": next(runs)()}, "again")
-            latents[still] = latent["samples"]
+            with guard.at_full_strength():
+                latents[still] = self.draw(again, patched, positive, negative)
         return Drawn(latents, first.seen, looked)
 
     def rows(self, batch: list[Case], guards: tuple[str, ...]) -> list[Row]:

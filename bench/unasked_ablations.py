@@ -30,7 +30,7 @@ def limited(concept, deviations: float):
         def threshold(self) -> float:
             return self.limit(deviations)
 
-    return Limited(**_fields(concept))
+    return Limited(**vars(concept))
 
 
 def everywhere(concept):
@@ -45,8 +45,4 @@ def _everywhere(probe):
             top = places.flatten(1).topk(max(1, places[0].numel() // 10)).values.mean(1)
             return super().damp(features, top[:, None, None].expand_as(places), strength)
 
-    return Everywhere(**_fields(probe))
-
-
-def _fields(value) -> dict:
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return Everywhere(**vars(probe))

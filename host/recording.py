@@ -65,9 +65,9 @@ class Recorder:
         return out
 
     def _record(self, block: int, h: Tensor, options: dict) -> Tensor:
-        kinds = options.get("cond_or_uncond") or [ASKED]
+        kinds, level = options.get("cond_or_uncond") or [ASKED], sigma(options)
         for kind, part in zip(kinds, on_grid(h).half().cpu().chunk(len(kinds)), strict=True):
-            key = (sigma(options), block, kind == ASKED)
+            key = (level, block, kind == ASKED)
             if key not in self.rows:
                 self.rows[key] = self._mapped(part.shape[1:])
             first = self.filled.get(key, 0)

@@ -48,7 +48,8 @@ def check_spaces(clip, found: list, text: str) -> list[str]:
     """
     if len(text.split()) < 2:
         return []
-    joining = [e.key for e in found if len(e.words(tokenize(clip, "a cat")[e.key])) < 2]
+    two_words = tokenize(clip, "a cat")
+    joining = [e.key for e in found if len(e.words(two_words[e.key])) < 2]
     loss = "loses the spaces between words; install transformers 4.57"
     if joining and len(joining) == len(found):
         raise SafreeError(

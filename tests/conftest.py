@@ -85,11 +85,11 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_sessionfinish(session):
     """Write them to `.comfy/fault_table.json`, for dev/generate/fault_table.py; a worker of pytest-xdist sends them."""
-    noted = session.config.stash.get(FAULTS, {})
+    noted, collected = session.config.stash.get(FAULTS, {}), session.config.stash.get(COLLECTED, set())
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["faults"] = noted, sorted(session.config.stash.get(COLLECTED, ()))
+        session.config.workeroutput["faults"] = noted, sorted(collected)
     else:
-        _record(noted, session.config.stash.get(COLLECTED, set()))
+        _record(noted, collected)
 
 
 @pytest.hookimpl(optionalhook=True)  # one of pytest-xdist
