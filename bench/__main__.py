@@ -6,9 +6,9 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from . import cluster
 from .language import command as language
-from .world import SEED
+from .run import cluster
+from .world.prompts import SEED
 
 OUT = Path(__file__).resolve().parent.parent / "output" / "bench"
 
@@ -125,27 +125,27 @@ def main() -> None:
 
 
 def _unasked(arguments, out: Path) -> None:
-    from . import unasked
+    from .unasked import command
 
-    guards = unasked.GUARDS if not arguments.guards else tuple(arguments.guards)
-    guards = unasked.ALL if guards == ("all",) else guards
-    if unknown := set(guards) - set(unasked.ALL):
-        raise SystemExit(f"bench: unknown guard {', '.join(sorted(unknown))}. Known: all, {', '.join(unasked.ALL)}.")
-    scope = unasked.Scope(tuple(arguments.only), arguments.count, guards, arguments.shard, arguments.tuning)
-    unasked.run(out, scope, arguments.bfloat16)
+    guards = command.GUARDS if not arguments.guards else tuple(arguments.guards)
+    guards = command.ALL if guards == ("all",) else guards
+    if unknown := set(guards) - set(command.ALL):
+        raise SystemExit(f"bench: unknown guard {', '.join(sorted(unknown))}. Known: all, {', '.join(command.ALL)}.")
+    scope = command.Scope(tuple(arguments.only), arguments.count, guards, arguments.shard, arguments.tuning)
+    command.run(out, scope, arguments.bfloat16)
 
 
 def _unasked_assets(arguments) -> None:
-    from . import unasked_assets
+    from .unasked import assets
 
-    where = arguments.to or unasked_assets.ASSETS
-    unasked_assets.make_assets(where, tuple(arguments.only), arguments.bfloat16)
+    where = arguments.to or assets.ASSETS
+    assets.make_assets(where, tuple(arguments.only), arguments.bfloat16)
 
 
 def _gate(accept: bool) -> int:
     """Exit status: 1 when a figure is worse than its accepted interval."""
-    from . import gate
-    from .studio import Sampling, Studio
+    from .pictures import gate
+    from .world.studio import Sampling, Studio
 
     measured = gate.measure(Studio(Sampling()))
     print("\n".join(f"{name}: {rate}" for name, rate in measured.items()))
@@ -168,7 +168,7 @@ def _attacks(arguments, out: Path) -> int:
 
 def _check_speed(out: Path) -> int:
     """Exit status: 1 when a workflow of 10,000 nodes took too long."""
-    from . import check_speed
+    from .cost import check_speed
 
     quick = check_speed.run(out)
     print((out / "report.md").read_text(encoding="utf-8"))
@@ -176,31 +176,31 @@ def _check_speed(out: Path) -> int:
 
 
 def _concept_removal(arguments, out: Path) -> None:
-    from . import concept_removal
+    from .pictures import concept_removal
 
     concept_removal.run(out, _guards(arguments.guards), arguments.subset, arguments.limit, arguments.seed)
 
 
 def _concepts(arguments, out: Path) -> None:
-    from . import concepts
+    from .pictures import concepts
 
     concepts.run(out, tuple(arguments.only), arguments.seed)
 
 
 def _overhead(arguments, out: Path) -> None:
-    from . import overhead
+    from .cost import overhead
 
     overhead.run(out, arguments.full, tuple(arguments.only))
 
 
 def _start(arguments, out: Path) -> None:
-    from . import start
+    from .cost import first_prompt
 
-    start.run(out, arguments.rounds)
+    first_prompt.run(out, arguments.rounds)
 
 
 def _encoders(arguments, out: Path) -> None:
-    from . import encoders, full_size
+    from .cost import encoders, full_size
 
     models, residences = arguments.models.split(","), arguments.residence.split(",")
     for given, known in ((models, full_size.MODELS), (residences, encoders.RESIDENCES)):
@@ -214,23 +214,23 @@ def _encoders(arguments, out: Path) -> None:
 
 
 def _soak(arguments, out: Path) -> None:
-    from . import soak
+    from .cost import soak
 
     soak.run(out, arguments.prompts, arguments.steps, arguments.size, arguments.seed)
     print((out / "report.md").read_text())
 
 
 def _prompts(arguments, out: Path) -> None:
-    from . import prompts
-    from .studio import CACHE, Sampling
+    from .pictures import own_prompts
+    from .world.studio import CACHE, Sampling
 
     if bool(arguments.clip_vision) != bool(arguments.clip_text):
         raise SystemExit("bench: CLIP scores need both --clip-vision and --clip-text.")
     if arguments.seeds < 1:
         raise SystemExit(f"bench: --seeds {arguments.seeds}: a prompt needs at least one.")
-    rows = prompts.read(arguments.csv)[: arguments.limit]
+    rows = own_prompts.read(arguments.csv)[: arguments.limit]
     rows = [dataclasses.replace(row, seed=row.seed + more) for row in rows for more in range(arguments.seeds)]
-    plan = prompts.Plan(
+    plan = own_prompts.Plan(
         Sampling(arguments.steps, arguments.cfg, size=arguments.size),
         tuple(guard.name for guard in _guards(arguments.guards)),
         arguments.concept_set,
@@ -244,13 +244,13 @@ def _prompts(arguments, out: Path) -> None:
     )
     with cluster.place(arguments) as place:
         try:
-            prompts.run(out, plan, rows, place)
+            own_prompts.run(out, plan, rows, place)
         except cluster.AMISS as error:
             raise SystemExit(f"bench: {error}") from error
 
 
 def _guards(names: list[str] | None) -> tuple:
-    from .guards import BY_NAME, DEFAULT
+    from .world.guards import BY_NAME, DEFAULT
 
     chosen = BY_NAME if names == ["all"] else names or DEFAULT
     if unknown := set(chosen) - set(BY_NAME):

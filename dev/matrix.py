@@ -82,7 +82,7 @@ print(json.dumps([__version__, torch.__version__, platform.python_version(), tra
 
 def marked(root: Path) -> list[str]:
     """The files with tests that this command runs; others may not even import where a ComfyUI is old."""
-    files = sorted((root / "tests").glob("*/test_*.py"))
+    files = sorted((root / "tests").rglob("test_*.py"))
     return [str(path.relative_to(root)) for path in files if f"@{MARK}" in path.read_text(encoding="utf-8")]
 
 

@@ -1,6 +1,6 @@
 /** The panels' contents: a report in, DOM elements out. All text of a report is inserted as text, never as HTML. */
 
-const READABLE = [1, 2]; // versions of reports, host/report.py
+const READABLE = [1, 2]; // versions of reports, host/report/reports.py
 const MAX_CELLS = 60; // steps drawn one by one up to here
 const MAX_PRESENCES = 16; // concepts and pictures shown
 const TALLEST = 4; // deviations of clean pictures of a full column
@@ -139,7 +139,7 @@ function heatMap(tokens, title) {
 function wordButton(token) {
   const button = make("button", "safree-word", token.text);
   const ratio = token.threshold > 0 ? Math.min(Math.max(token.score / token.threshold, 0), 1) : 0;
-  const heat = token.flagged ? 0.6 : 0.35 * ratio ** 2; // as host/plot.py
+  const heat = token.flagged ? 0.6 : 0.35 * ratio ** 2; // as host/report/report_plot.py
   button.type = "button";
   button.tabIndex = -1;
   button.style.setProperty("--safree-heat", `${Math.round(100 * heat)}%`);
@@ -165,7 +165,7 @@ function bar([share], label, spoken, cells = 0) {
   return row;
 }
 
-/** One line about a concept in a picture, of a run or of a second look. As host/presence_plot.py. */
+/** One line about a concept in a picture, of a run or of a second look. As host/report/presence_plot.py. */
 function caption(part) {
   const who = `${part.concept}, picture ${part.picture + 1}`;
   if (part.presence !== undefined) {

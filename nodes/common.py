@@ -7,7 +7,7 @@ import json
 from comfy_api.latest import io
 
 from .. import safree
-from ..host.switching import NEGATIVES, ON_PROBLEMS, UNITS
+from ..host.sampling.switching import NEGATIVES, ON_PROBLEMS, UNITS
 
 CATEGORY = "SAFREE"
 ALIASES = ["nsfw", "safety", "safe", "unlearn", "concept erasure", "negative", "censor", "SAFREE"]

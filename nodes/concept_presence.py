@@ -3,7 +3,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.presence import Drawing, learn
+from ..host.latent.learn_presence import Drawing, learn
 from ..safree import SafreeError
 from .common import ALIASES, CATEGORY, ConceptPresences, ConceptSubspaces, naming
 

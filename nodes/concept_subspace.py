@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host import compat, concept_sets
-from ..host.subspaces import build_subspace
+from ..host import compat
+from ..host.data import concept_sets
+from ..host.prompt.subspaces import build_subspace
 from ..safree import SafreeError
 from .common import ALIASES, CATEGORY, ConceptSubspaces, lines, naming
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.filtering import filter_conditioning
+from ..host.prompt.filter_conditioning import filter_conditioning
 from .common import ALIASES, CATEGORY, ConceptSubspaces, as_json, naming
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.latent_guard import MOST, patch
+from ..host.latent.latent_guard import MOST, patch
 from .common import ALIASES, CATEGORY, ConceptPresences, naming
 
 

@@ -4,9 +4,9 @@ import torch
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.looking import look
-from ..host.presence_plot import heat
-from ..host.second_look import look_report
+from ..host.latent.latent_look import look
+from ..host.latent.second_look import look_report
+from ..host.report.presence_plot import heat
 from ..safree import SafreeError, check_choice
 from .common import ALIASES, CATEGORY, ConceptPresences, as_json, naming
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host import catching, catching_plot, compat
+from ..host import compat
+from ..host.measure import guard_quality
+from ..host.report import guard_quality_plot
 from ..safree.subspace import MODES
 from .common import ALIASES, CATEGORY, ConceptSubspaces, as_json, naming
 
@@ -22,7 +24,7 @@ class SafreeMeasureConcept(io.ComfyNode):
                 ConceptSubspaces.Input("subspaces", tooltip="From ConceptSubspace. Several are one guard."),
                 io.Combo.Input(
                     "sentences",
-                    options=list(catching.PARTS),
+                    options=list(guard_quality.PARTS),
                     default="half",
                     tooltip="half: those that nobody looked at while the method was made. quick: every fourth of them. "
                     "all: the others too.",
@@ -44,5 +46,5 @@ class SafreeMeasureConcept(io.ComfyNode):
     @classmethod
     def execute(cls, clip, subspaces, sentences, mode="adaptive", threshold=0.0) -> io.NodeOutput:
         with naming(cls):
-            report = catching.check(clip, subspaces, sentences, mode, threshold)
-            return io.NodeOutput(catching_plot.plot(report), as_json(report))
+            report = guard_quality.check(clip, subspaces, sentences, mode, threshold)
+            return io.NodeOutput(guard_quality_plot.plot(report), as_json(report))

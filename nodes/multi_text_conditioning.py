@@ -3,9 +3,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.conditioning import with_settings_of
-from ..host.guard import guard_texts
-from ..host.report import Settings
+from ..host.conditioning.entries import with_settings_of
+from ..host.prompt.guard import guard_texts
+from ..host.report.reports import Settings
 from .common import ALIASES, CATEGORY, as_json, naming
 from .safree_conditioning import SafreeConditioning
 

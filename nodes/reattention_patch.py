@@ -3,7 +3,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.reattention import Settings, patch
+from ..host.reattention.skip_features import Settings, patch
 from .common import ALIASES, CATEGORY, naming
 
 

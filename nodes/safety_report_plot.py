@@ -3,7 +3,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.plot import parse, plot
+from ..host.report.report_plot import parse, plot
 from .common import ALIASES, CATEGORY, naming
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.conditioning import with_settings_of
-from ..host.guard import VALIDATIONS, guard_prompt
-from ..host.report import Settings
+from ..host.conditioning.entries import with_settings_of
+from ..host.prompt.guard import VALIDATIONS, guard_prompt
+from ..host.report.reports import Settings
 from ..safree.subspace import MODES
 from .common import ALIASES, CATEGORY, ConceptSubspaces, as_json, naming
 

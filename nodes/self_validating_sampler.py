@@ -3,7 +3,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.sampling import Switch, sample, sampler_names, scheduler_names
+from ..host.sampling.run import Switch, sample, sampler_names, scheduler_names
 from .common import ALIASES, CATEGORY, FILTERED_STEPS, NEGATIVES_INPUT, ON_PROBLEM, UNIT, as_json, naming
 
 

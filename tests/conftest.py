@@ -1,4 +1,4 @@
-"""Fixtures over the real ComfyUI, started once, in this process, on the CPU. tests/unit uses none of them."""
+"""Fixtures over the real ComfyUI, started once, in this process, on the CPU. tests/safree uses none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def comfy_nodes():
 
 @pytest.fixture(scope="session")
 def pack(comfy_nodes):
-    """This pack, loaded as ComfyUI loads it: `pack.host.guard`, `pack.nodes`, ..."""
+    """This pack, loaded as ComfyUI loads it: `pack.host.prompt.guard`, `pack.nodes`, ..."""
     from dev import inprocess
 
     return inprocess.load_pack()

@@ -21,7 +21,7 @@ from dev.server import Server
 from headless.check import Policy, unguarded_samplers
 from headless.client import Client, PromptFailed, PromptRejected
 
-from ..judges import TinyJudge
+from ..world.judges import TinyJudge
 from .generator import attacks, unguarded
 from .scene import CONCEPT_SET, FAMILY
 

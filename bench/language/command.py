@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dev import inprocess, setup_host, text_encoders
 
-from .. import cluster, kept
+from ..run import cluster, kept
 from . import measured_sets, report, runs, sources
 from .encoders import NAMES, Encoder
 
@@ -90,7 +90,7 @@ def _sets(pack, arguments, sentences: list) -> list[str]:
         return arguments.sets
     if arguments.subspace:
         return []
-    shipped = [name for name in pack.host.concept_sets.names() if name != "artist_style_example"]
+    shipped = [name for name in pack.host.data.concept_sets.names() if name != "artist_style_example"]
     artists = any(sentence.concept.startswith(f"{runs.STYLE}:") for sentence in sentences)
     return [*shipped, runs.STYLE] if artists else shipped
 

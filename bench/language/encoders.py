@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dev import setup_host, text_encoders
 
-from ..studio import skip_identity_layers
+from ..world.studio import skip_identity_layers
 
 NAMES = ("lang-clip", "minilm", "tiny")
 

@@ -21,7 +21,7 @@ def write(pack, runs: list[Run], seconds: dict[str, dict[str, float]], out: Path
 
     show_text: whether worst cases show their sentences, or only where they stand.
     """
-    catching = pack.host.catching
+    catching = pack.host.measure.guard_quality
     entries = [_entry(pack, run, show_text) for run in runs]
     lines = ["# Language", "", title, "", *_intro(), "", HEADER, "|---" * HEADER.count(" | ") + "|---|"]
     for run, entry in zip(runs, entries, strict=True):
@@ -48,7 +48,7 @@ def _intro() -> list[str]:
 
 
 def _entry(pack, run: Run, show_text: bool) -> dict:
-    catching = pack.host.catching
+    catching = pack.host.measure.guard_quality
     count, spent = max(len(run.outcomes), 1), sum(outcome.seconds for outcome in run.outcomes)
     missed, flagged = catching.worst(run.harmful, run.harmless)
     figures = catching.figures(run.harmful, run.harmless)
@@ -68,7 +68,7 @@ def _entry(pack, run: Run, show_text: bool) -> dict:
 
 def _kind_entries(pack, run: Run) -> list[dict]:
     """For each kind of sentence the share flagged; for harmful ones the area against harmless ones, by kind too."""
-    catching, measures = pack.host.catching, pack.safree.measures
+    catching, measures = pack.host.measure.guard_quality, pack.safree.measures
     kinds = {side: catching.groups(getattr(run, side), lambda s: s.kind) for side in ("harmful", "harmless")}
 
     def scores(outcomes) -> list[float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dev import inprocess
 
-from .. import kept
+from ..run import kept
 from .encoders import Encoder
 
 TOGETHER = "all together"
@@ -60,7 +60,7 @@ class Counter:
 
     def __init__(self, pack, clip):
         self.rows = self.calls = 0
-        self._models = [encoder.model for encoder in pack.host.encoders.encoders(clip)]
+        self._models = [encoder.model for encoder in pack.host.text.encoders.encoders(clip)]
 
     def __enter__(self) -> Counter:
         self._hooks = [model.register_forward_pre_hook(self._count) for model in self._models]
@@ -115,10 +115,10 @@ class Measurer:
             return [self._measure(counter, *item) for item in shard]
 
     def _measure(self, counter: Counter, mode: str, number: int, sentence: tuple) -> dict:
-        settings = self.pack.host.report.Settings(mode, 1.0, self.plan.threshold, "whole schedule")
+        settings = self.pack.host.report.reports.Settings(mode, 1.0, self.plan.threshold, "whole schedule")
         rows, calls = counter.rows, counter.calls
-        sentence, subspaces = self.pack.host.sentences.Sentence(*sentence), self.guards[number].subspaces
-        outcome = self.pack.host.catching.judge(self.clip, sentence, subspaces, settings)
+        sentence, subspaces = self.pack.host.data.sentences.Sentence(*sentence), self.guards[number].subspaces
+        outcome = self.pack.host.measure.guard_quality.judge(self.clip, sentence, subspaces, settings)
         entry = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome) if f.name != "sentence"}
         return {**entry, "rows": counter.rows - rows, "calls": counter.calls - calls}
 
@@ -139,7 +139,7 @@ def measure(pack, name: str, pool, mode: str, threshold: float, sentences: list,
         group = guards[number].group
         run = runs.setdefault(group, Run(name, mode, group))
         values = {field: value for field, value in entry.items() if field not in ("rows", "calls")}
-        (run.harmful if side else run.harmless).append(pack.host.catching.Outcome(sentence, **values))
+        (run.harmful if side else run.harmless).append(pack.host.measure.guard_quality.Outcome(sentence, **values))
         run.rows, run.calls = run.rows + entry["rows"], run.calls + entry["calls"]
     return list(runs.values())
 
@@ -160,12 +160,12 @@ def build(pack, clip, plan: Plan):
 
     def add(group: str, concept: str, phrases, defaults=None) -> tuple:
         start = time.perf_counter()
-        built = pack.host.subspaces.build_subspace(clip, concept, phrases, defaults=defaults)
+        built = pack.host.prompt.subspaces.build_subspace(clip, concept, phrases, defaults=defaults)
         seconds[concept] = time.perf_counter() - start
         guards.append(Guard(group, (concept,), (built,)))
         return built
 
-    shipped = [pack.host.concept_sets.get(name) for name in plan.sets if name != STYLE]
+    shipped = [pack.host.data.concept_sets.get(name) for name in plan.sets if name != STYLE]
     built = tuple(add(concept.name, concept.name, concept.phrases, concept.defaults) for concept in shipped)
     if plan.together and len(built) > 1:
         guards.append(Guard(TOGETHER, tuple(concept.name for concept in shipped), built))
@@ -180,8 +180,8 @@ def build(pack, clip, plan: Plan):
 def fingerprint(pack, clip) -> str:
     """What tells the encoders of a CLIP from others: what they make of a few phrases, to three digits."""
     hashed = hashlib.blake2b(digest_size=8)
-    for encoder in pack.host.encoders.encoders(clip):
-        probes = pack.host.embeddings.embeddings_of(clip, encoder).probes
+    for encoder in pack.host.text.encoders.encoders(clip):
+        probes = pack.host.text.embeddings.embeddings_of(clip, encoder).probes
         hashed.update(encoder.key.encode())
         hashed.update((probes / probes.abs().max() * 1000).round().to(int).numpy().tobytes())
     return hashed.hexdigest()

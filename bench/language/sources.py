@@ -10,7 +10,7 @@ COLUMNS = ("set", "concept", "prompt")
 
 def own(pack, split: str, limit: int = 0) -> list:
     """The pack's own sentences of a split, or of both ('all'); at most about `limit` of them, spread evenly."""
-    return _spread([s for s in pack.host.sentences.load() if split in ("all", s.split)], limit)
+    return _spread([s for s in pack.host.data.sentences.load() if split in ("all", s.split)], limit)
 
 
 def from_csv(pack, path: Path, limit: int = 0) -> list:
@@ -32,7 +32,7 @@ def from_csv(pack, path: Path, limit: int = 0) -> list:
         if None in values or not values[2].strip():
             raise SystemExit(f"bench: {path.name}, line {number} holds no prompt, or too few columns.")
         group, concept, text = (value.strip() for value in values)
-        found.append(pack.host.sentences.Sentence(f"{path.stem}:{number}", "", concept, group, (), text))
+        found.append(pack.host.data.sentences.Sentence(f"{path.stem}:{number}", "", concept, group, (), text))
     if not found:
         raise SystemExit(f"bench: {path.name} holds no sentence.")
     return _spread(found, limit)

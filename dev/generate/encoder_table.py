@@ -1,9 +1,9 @@
-"""The table of text encoders, from the cells that tests/host/test_text_encoders.py wrote in each ComfyUI that ran it.
+"""The table of text encoders, from the cells that tests/host/text/test_text_encoders.py wrote in each ComfyUI.
 
     python -m dev.generate.encoder_table             print it
     python -m dev.generate.encoder_table --write     put it between the markers in docs/compatibility.md
 
-Run `pytest tests/host/test_text_encoders.py` first, in the tests' own ComfyUI and with COMFYUI_PATH in a newer one.
+Run `pytest tests/host/text/test_text_encoders.py` first, in the tests' own ComfyUI and with COMFYUI_PATH in a newer.
 """
 
 from __future__ import annotations
@@ -44,4 +44,4 @@ def _cells(cells: dict[str, str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    tables.command(__doc__, "tests/host/test_text_encoders.py", RESULTS, PAGE, MARKER, table)
+    tables.command(__doc__, "tests/host/text/test_text_encoders.py", RESULTS, PAGE, MARKER, table)

@@ -1,6 +1,6 @@
 """Write locales/en/nodeDefs.json from the nodes' own schemas, so that translators see every text there is.
 
-Run with the interpreter of `.comfy/venv`. The other locales are written by hand; tests/host/test_locales.py compares.
+Run with the interpreter of `.comfy/venv`. The other locales are written by hand (tests/repository/test_locales.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""JSON for people, in few bytes: what is published is under a limit (tests/unit/test_install.py)."""
+"""JSON for people, in few bytes: what is published is under a limit (tests/repository/test_install.py)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import soak
+from bench.cost import soak
 
 PROMPTS, STEPS = 12, 2
 fault = pytest.mark.fault

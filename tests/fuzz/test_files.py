@@ -30,13 +30,13 @@ def read_set(pack, tmp_path, attempt):
     def read_set(raw: bytes) -> str:
         path = tmp_path / "set.json"
         path.write_bytes(raw)
-        found, message = attempt(pack.host.concept_sets.load, path)
+        found, message = attempt(pack.host.data.concept_sets.load, path)
         if message:
             assert "set.json" in message
-            assert pack.host.concept_sets.names(tmp_path) == []
+            assert pack.host.data.concept_sets.names(tmp_path) == []
         else:
             assert all(phrase.strip() for phrase in found.phrases)
-            assert pack.host.concept_sets.get("set", tmp_path) == found
+            assert pack.host.data.concept_sets.get("set", tmp_path) == found
         return message
 
     return read_set
@@ -60,7 +60,7 @@ def test_a_damaged_concept_set_is_read_or_refused(read_set, fuzz):
 @fault("concept phrases of any kind", "a clear error, or stripped phrases without duplicates")
 def test_phrases_of_any_kind_are_taken_or_refused(pack, attempt, fuzz):
     def check(phrases):
-        found, message = attempt(pack.host.concept_sets.check_phrases, phrases)
+        found, message = attempt(pack.host.data.concept_sets.check_phrases, phrases)
         assert message or len(set(found)) == len(found) > 0
 
     fuzz(st.lists(st.one_of(TEXTS, SCALARS), max_size=6), 500, check)

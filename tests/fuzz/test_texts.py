@@ -14,7 +14,7 @@ fault = pytest.mark.fault
 
 @fault("tokens that spell anything, half characters and embeddings included", "every token belongs to one word at most")
 def test_any_tokens_are_split_into_words(pack, fuzz):
-    words = pack.host.words
+    words = pack.host.text.words
     piece = st.one_of(st.none(), st.binary(max_size=6), TEXTS.map(lambda t: t.encode("utf-8", "surrogatepass")))
 
     def check(pieces):
@@ -33,18 +33,18 @@ def test_any_tokens_are_split_into_words(pack, fuzz):
 def test_any_vocabulary_entry_spells_bytes(pack, fuzz):
     def check(text):
         clean = text.encode("utf-8", "ignore").decode()
-        assert isinstance(pack.host.words.byte_level(clean), bytes)
-        assert isinstance(pack.host.words.sentencepiece(clean), bytes)
+        assert isinstance(pack.host.text.words.byte_level(clean), bytes)
+        assert isinstance(pack.host.text.words.sentencepiece(clean), bytes)
 
     fuzz(st.one_of(TEXTS, st.sampled_from(["<0xZZ>", "<0x1G>", "<0x0A>", "</w>", "\u2581"])), 500, check)
 
 
 @fault("prompts of any characters: controls, half characters, bracket soup", "words, or a clear error")
 def test_any_prompt_is_tokenized_into_words_or_refused(pack, clip, attempt, fuzz):
-    (encoder,) = pack.host.encoders.encoders(clip)
+    (encoder,) = pack.host.text.encoders.encoders(clip)
 
     def check(text):
-        tokens, message = attempt(pack.host.encoders.tokenize, clip, text)
+        tokens, message = attempt(pack.host.text.encoders.tokenize, clip, text)
         if message:
             assert "half a character" in message
             return
@@ -64,18 +64,20 @@ def test_any_prompt_is_tokenized_into_words_or_refused(pack, clip, attempt, fuzz
 )
 def test_deep_brackets_are_refused(pack, clip, text):
     with pytest.raises(pack.safree.SafreeError, match="brackets too deeply"):
-        pack.host.encoders.tokenize(clip, text)
+        pack.host.text.encoders.tokenize(clip, text)
 
 
 @pytest.fixture(scope="module")
 def pistol(pack, clip):
-    return (pack.host.subspaces.build_subspace(clip, "pistol", ("pistol",)),)
+    return (pack.host.prompt.subspaces.build_subspace(clip, "pistol", ("pistol",)),)
 
 
 @fault("prompts of any characters, encoded and guarded", "finite conditioning with a report in JSON, or a clear error")
 def test_any_prompt_is_guarded_or_refused(pack, clip, pistol, attempt, fuzz):
     def check(text):
-        done, message = attempt(pack.host.guard.guard_prompt, clip, text, pistol, pack.host.report.Settings())
+        done, message = attempt(
+            pack.host.prompt.guard.guard_prompt, clip, text, pistol, pack.host.report.reports.Settings()
+        )
         if message:
             return
         conditioning, report = done
@@ -88,19 +90,21 @@ def test_any_prompt_is_guarded_or_refused(pack, clip, pistol, attempt, fuzz):
 @fault("a prompt of 100,000 characters", "a clear error at once")
 def test_an_endless_prompt_is_refused(pack, clip, pistol):
     with pytest.raises(pack.safree.SafreeError, match="100002 characters, more than the 20000 allowed"):
-        pack.host.guard.guard_prompt(clip, "a " * 50_001, pistol, pack.host.report.Settings())
+        pack.host.prompt.guard.guard_prompt(clip, "a " * 50_001, pistol, pack.host.report.reports.Settings())
 
 
 @fault("weights of infinity or NaN in a prompt", "a clear error")
 @pytest.mark.parametrize("weight", ["inf", "nan"])
 def test_a_weight_without_end_is_refused(pack, clip, pistol, weight):
     with pytest.raises(pack.safree.SafreeError, match="NaN or infinity"):
-        pack.host.guard.guard_prompt(clip, f"a (cat:{weight}) and a pistol", pistol, pack.host.report.Settings())
+        pack.host.prompt.guard.guard_prompt(
+            clip, f"a (cat:{weight}) and a pistol", pistol, pack.host.report.reports.Settings()
+        )
 
 
 @fault("NaN, infinity or any number as strength, threshold or scale", "a clear error, never an unchecked prompt")
 def test_numbers_outside_their_range_are_refused(pack, fuzz):
-    report, reattention, subspace = pack.host.report, pack.host.reattention, pack.safree.subspace
+    report, reattention, subspace = pack.host.report.reports, pack.host.reattention.skip_features, pack.safree.subspace
 
     def check(value):
         for make, most in (
@@ -144,7 +148,7 @@ REPORT = st.fixed_dictionaries(
 @fault("a report of any text or JSON at SafetyReportPlot", "a picture of bounded size, or a clear error")
 def test_any_report_is_plotted_or_refused(pack, attempt, fuzz):
     def check(text):
-        picture, message = attempt(lambda: pack.host.plot.plot(pack.host.plot.parse(text)))
+        picture, message = attempt(lambda: pack.host.report.report_plot.plot(pack.host.report.report_plot.parse(text)))
         assert message or (picture.shape[0], *picture.shape[2:]) == (1, 768, 3)
 
     fuzz(st.one_of(REPORT.map(json.dumps), REPORT.map(json.dumps), TEXTS, JSON.map(json.dumps)), 300, check)
@@ -154,4 +158,4 @@ def test_a_huge_report_makes_a_picture_of_bounded_size(pack):
     token = {"encoder": "l", "text": "w " * 9999, "score": 1, "threshold": 0.5, "concept": "c" * 9999, "flagged": True}
     report = {"verdict": "v " * 99999, "version": 1, "tokens": [{**token, "encoder": str(n)} for n in range(2000)]}
     report |= {"notes": ["n " * 9999] * 2000, "filtered_steps": [1] * 2000, "steps": 2}
-    assert pack.host.plot.plot(pack.host.plot.parse(json.dumps(report))).shape[1] < 10_000
+    assert pack.host.report.report_plot.plot(pack.host.report.report_plot.parse(json.dumps(report))).shape[1] < 10_000

@@ -14,7 +14,9 @@ from tracing import encode
 @pytest.fixture(scope="session")
 def weapons(pack, clip):
     """Concept subspace of the shipped set `weapons`, with the tiny text encoder."""
-    return pack.host.subspaces.build_subspace(clip, "weapons", pack.host.concept_sets.get("weapons").phrases)
+    return pack.host.prompt.subspaces.build_subspace(
+        clip, "weapons", pack.host.data.concept_sets.get("weapons").phrases
+    )
 
 
 @pytest.fixture(scope="session")
@@ -44,13 +46,13 @@ def latent():
 @pytest.fixture
 def swapped(pack, cat, pistol):
     """Guarded CONDITIONING: 'a cat' (filtered) for the first 2 of 5 steps, 'a pistol' (original) afterwards."""
-    return pack.host.conditioning.guarded(cat, pistol, share=0.4, steps=20.0)
+    return pack.host.conditioning.entries.guarded(cat, pistol, share=0.4, steps=20.0)
 
 
 @pytest.fixture
 def guarded(pack, cat, pistol):
     """'a cat' as the filtered form of 'a pistol', for the whole schedule."""
-    return pack.host.conditioning.guarded(cat, pistol, share=1.0, steps=50.0)
+    return pack.host.conditioning.entries.guarded(cat, pistol, share=1.0, steps=50.0)
 
 
 @pytest.fixture
@@ -58,17 +60,19 @@ def patch(pack):
     """ReAttentionPatch's function: (model, scales) -> model."""
 
     def patch(model, scales=(SCALES[640], SCALES[320]), radius=0.0):
-        return pack.host.reattention.patch(model, pack.host.reattention.Settings(scales, radius))
+        return pack.host.reattention.skip_features.patch(
+            model, pack.host.reattention.skip_features.Settings(scales, radius)
+        )
 
     return patch
 
 
 @contextlib.contextmanager
 def _little_vocabulary(pack, folder):
-    known = pack.host.vocabulary.load()
+    known = pack.host.data.vocabulary.load()
     little = dataclasses.replace(known, phrases=known.phrases[::20], prompts=known.prompts[::20])
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pack.host.vocabulary, "load", lambda: little)
+        patched.setattr(pack.host.data.vocabulary, "load", lambda: little)
         patched.setattr(pack.host.folders, "calibration", lambda: folder)
         yield
 

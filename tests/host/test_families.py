@@ -78,12 +78,12 @@ def results() -> dict:
 def built(request, comfy_nodes, pack, little_vocabulary, tmp_path_factory):
     family, folder = ALL[request.param], tmp_path_factory.mktemp("embeddings")
     clip = family.text.clip(str(folder))
-    encoders = pack.host.encoders.encoders(clip)
+    encoders = pack.host.text.encoders.encoders(clip)
     assert tuple(encoder.key for encoder in encoders) == family.encoders
     for encoder in encoders:
         tiny_models.plant_words(encoder)
     write_embeddings(clip, encoders, folder)
-    subspaces = (pack.host.subspaces.build_subspace(clip, "weapon", ("pistol",)),)
+    subspaces = (pack.host.prompt.subspaces.build_subspace(clip, "weapon", ("pistol",)),)
     stock = clip.encode_from_tokens_scheduled(clip.tokenize(PROMPT))
     negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
     guarded, report, cleaned = guard(pack, clip, PROMPT, subspaces)
@@ -106,7 +106,8 @@ def guard(pack, clip, text: str, subspaces) -> tuple[list, dict, dict]:
         return clip.encode_from_tokens_scheduled(tokens)
 
     spied.encode_from_tokens_scheduled = encode
-    return *pack.host.guard.guard_prompt(spied, text, subspaces, pack.host.report.Settings()), encoded[-1]
+    settings = pack.host.report.reports.Settings()
+    return *pack.host.prompt.guard.guard_prompt(spied, text, subspaces, settings), encoded[-1]
 
 
 def write_embeddings(clip, encoders, folder) -> None:
@@ -182,7 +183,7 @@ def test_the_pooled_output_is_that_of_the_cleaned_prompt(built, record):
 
 
 def test_unflagged_and_strength_0_are_the_stock_encoding(built, comfy_nodes, pack, record):
-    guard_prompt, settings = pack.host.guard.guard_prompt, pack.host.report.Settings
+    guard_prompt, settings = pack.host.prompt.guard.guard_prompt, pack.host.report.reports.Settings
     text = PLAIN if built.reads_embeddings else PLAIN.replace("embedding:plain", "a fish")
     whole = stock_encoding(comfy_nodes, built, text)
     if not torch.isfinite(whole[0][0]).all():  # of weights, by ComfyUI itself, for Omnigen2
@@ -244,8 +245,8 @@ def test_guarded_sampling_is_finite_and_differs(built, record):
 
 def test_self_validation_switches_at_the_step(built, pack, record):
     def sample(steps: int) -> torch.Tensor:
-        switch = pack.host.sampling.Switch(fixed=steps)
-        latent = built.sample(pack.host.sampling.self_validating(built.model, switch), built.guarded)
+        switch = pack.host.sampling.run.Switch(fixed=steps)
+        latent = built.sample(pack.host.sampling.run.self_validating(built.model, switch), built.guarded)
         assert switch.filtered == [steps]
         return latent
 
@@ -260,7 +261,7 @@ def test_self_validation_switches_at_the_step(built, pack, record):
 
 
 def test_re_attention_is_for_unets_and_says_so(built, pack, record):
-    reattention = pack.host.reattention
+    reattention = pack.host.reattention.skip_features
     settings = reattention.Settings((0.9, 0.2), radius=0.5)
     if not built.family.has_unet:
         with pytest.raises(pack.safree.SafreeError, match=r"works on the skip features of a UNet .* this model is a"):
@@ -275,13 +276,13 @@ def test_re_attention_is_for_unets_and_says_so(built, pack, record):
 
 @pytest.mark.parametrize("mode", ["paper", "reference"])
 def test_the_papers_modes_edit_only_token_states(built, pack, mode, record):
-    settings = pack.host.report.Settings(mode, validation="whole schedule")
-    if built.name == "Anima" or not pack.host.families.slots(built.clip.cond_stage_model):
+    settings = pack.host.report.reports.Settings(mode, validation="whole schedule")
+    if built.name == "Anima" or not pack.host.text.families.slots(built.clip.cond_stage_model):
         with pytest.raises(pack.safree.SafreeError, match="Choose mode 'adaptive'"):
-            pack.host.guard.guard_prompt(built.clip, PROMPT, built.subspaces, settings)
+            pack.host.prompt.guard.guard_prompt(built.clip, PROMPT, built.subspaces, settings)
         record(mode, "refused")
         return
-    conditioning, report = pack.host.guard.guard_prompt(built.clip, PROMPT, built.subspaces, settings)
+    conditioning, report = pack.host.prompt.guard.guard_prompt(built.clip, PROMPT, built.subspaces, settings)
     flagged = [token for token in report["tokens"] if token["flagged"]]
     changed = (conditioning[0][0] != built.stock[0][0]).any(dim=-1)[0]
     assert torch.isfinite(conditioning[0][0]).all()
@@ -306,12 +307,12 @@ SD3_PARTS = [
 def test_sd3_with_only_some_of_its_encoders(comfy_nodes, pack, keys, arguments, mode):
     text = tiny_models.TextModel(*tiny_families.SD3_TEXT, arguments, config=tiny_families.SD3_CONFIG)
     clip = text.clip()
-    (encoder,) = pack.host.encoders.encoders(clip)
+    (encoder,) = pack.host.text.encoders.encoders(clip)
     assert (encoder.key,) == keys
     tiny_models.plant_words(encoder)
-    subspace = pack.host.subspaces.build_subspace(clip, "weapon", ("pistol",))
-    settings = pack.host.report.Settings(mode, validation="whole schedule")
-    ((tensor, _),), report = pack.host.guard.guard_prompt(clip, PROMPT, (subspace,), settings)
+    subspace = pack.host.prompt.subspaces.build_subspace(clip, "weapon", ("pistol",))
+    settings = pack.host.report.reports.Settings(mode, validation="whole schedule")
+    ((tensor, _),), report = pack.host.prompt.guard.guard_prompt(clip, PROMPT, (subspace,), settings)
     assert "pistol" in report["verdict"]
     stock = clip.encode_from_tokens(clip.tokenize(PROMPT))
     assert not torch.equal(tensor, stock)
@@ -323,7 +324,7 @@ def test_sd3_with_only_some_of_its_encoders(comfy_nodes, pack, keys, arguments, 
 def test_an_unknown_encoder_is_an_error(comfy_nodes, pack, monkeypatch):
     """One that ComfyUI may bring tomorrow: here one whose refusal is forgotten."""
     for name in ("t5base", "SAT5Model"):
-        monkeypatch.delitem(pack.host.families.REFUSED, name)
+        monkeypatch.delitem(pack.host.text.families.REFUSED, name)
     clip = tiny_models.TextModel("text_encoders.sa_t5.SAT5Model", "text_encoders.sa_t5.SAT5Tokenizer").clip()
     with pytest.raises(pack.safree.SafreeError, match="text encoder 't5base' is not supported"):
-        pack.host.subspaces.build_subspace(clip, "weapon", ("pistol",))
+        pack.host.prompt.subspaces.build_subspace(clip, "weapon", ("pistol",))

@@ -108,7 +108,7 @@ def test_a_report_of_0_1_0_is_drawn(pack, name):
 )
 def test_the_state_of_a_report_of_0_1_0_is_that_of_its_numbers(pack, name, change, state):
     old = read(f"v0.1.0/{name}.json") | change
-    now = pack.host.report.upgraded(old)
+    now = pack.host.report.reports.upgraded(old)
     assert (now["state"], now["active"], now["version"]) == (state, state != "inactive", 2)
     assert now["verdict"] == old["verdict"]
 

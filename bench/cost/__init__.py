@@ -1,0 +1,1 @@
+"""What the guard costs: time, calls of the encoder, memory."""

@@ -1,0 +1,1 @@
+"""Benchmarks by pictures: does the concept go, does the rest stay."""

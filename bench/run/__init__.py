@@ -1,0 +1,1 @@
+"""Where a benchmark runs, what a stopped run keeps, and its statistics."""

@@ -1,0 +1,1 @@
+"""`bench unasked`: a concept that comes without its words."""

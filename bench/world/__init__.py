@@ -1,0 +1,1 @@
+"""The tiny world: its prompts, guards, pictures and judges."""

@@ -1,0 +1,1 @@
+"""Guarded CONDITIONING and the mark on it."""

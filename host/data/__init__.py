@@ -1,0 +1,1 @@
+"""What ships as data: everyday language, concept sets, sentences, things to draw."""

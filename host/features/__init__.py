@@ -1,0 +1,1 @@
+"""Where a model's features are read and changed while it samples."""

@@ -1,0 +1,81 @@
+"""Look at a finished latent for a concept: one evaluation of the model at each of a few low noise levels."""
+
+from __future__ import annotations
+
+import comfy.patcher_extension
+import comfy.sample
+import comfy.samplers
+import torch
+
+from ...safree import SafreeError
+from ...safree.presence import ConceptPresence
+from .concept_track import Run, Watch, check
+
+SEED = 0  # of the noise that is added for looking
+
+
+def levels(concept: ConceptPresence) -> list[int]:
+    """The noise levels that are looked at: late in the schedule, where nothing of a picture is hidden."""
+    count = len(concept.sigmas)
+    return sorted({2 * count // 3, 5 * count // 6})
+
+
+def look(model, concepts: tuple[ConceptPresence, ...], latent: dict, node: str = "LatentLook") -> list[dict]:
+    """For each concept and picture of a LATENT: presence, threshold, whether it is found, and where. Plain data.
+
+    Raises SafreeError for a latent that is not finite or has another number of channels than the model takes.
+    """
+    if not concepts:
+        raise SafreeError("no concept presence is connected. Connect a ConceptPresence.")
+    features = check(model, concepts, node)
+    samples = latent["samples"]
+    channels = model.get_model_object("latent_format").latent_channels
+    if samples.ndim != 4 or samples.shape[1] != channels:
+        raise SafreeError(
+            f"the latent has shape {list(samples.shape)}, this model takes [pictures, {channels}, height, width]. "
+            "Connect a latent of this model."
+        )
+    if not torch.isfinite(samples).all():
+        raise SafreeError("the latent holds NaN or infinity. Check the model's precision, its LoRAs and the VAE.")
+    return [finding for concept in concepts for finding in _look(model, features, concept, samples)]
+
+
+def _look(model, features, concept: ConceptPresence, samples: torch.Tensor) -> list[dict]:
+    chosen = levels(concept)
+    options = {} if concept.pooled is None else {"pooled_output": concept.pooled}
+    empty = [[concept.empty, options]]
+    noise = comfy.sample.prepare_noise(samples, SEED)
+    watches = [_evaluate(model, features, concept, samples, noise, concept.sigmas[level], empty) for level in chosen]
+    presence = torch.stack([watch.history[-1] for watch in watches]).mean(0)  # [pictures]
+    places = torch.stack([watch.places for watch in watches]).mean(0)
+    threshold = concept.look_threshold(chosen)
+    return [
+        {
+            "concept": concept.name,
+            "picture": picture,
+            "presence": round(float(presence[picture]), 2),
+            "threshold": round(threshold, 2),
+            "found": bool(presence[picture] > threshold),
+            "map": [[round(value, 1) for value in row] for row in places[picture].tolist()],
+        }
+        for picture in range(len(samples))
+    ]
+
+
+def _evaluate(model, features, concept, samples, noise, level: float, empty: list) -> Watch:
+    """Run the model once on `samples` with noise of `level`; what it would draw is thrown away."""
+    watch = Watch(concept)
+    run = Run(features, [watch])
+    looking = model.clone()
+    looking.wrappers = {}  # of a latent guard or a self-validation, and of caches that skip calls
+
+    def apply_model(executor, x, *args, **kwargs):
+        watch.begin(len(x))
+        run.rows = [[i] for i in range(len(x))]
+        return features.call(executor, run.watch, x, *args, **kwargs)
+
+    looking.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "safree_look", apply_model)
+    settings = (1.0, comfy.samplers.ksampler("euler"), torch.tensor([level, 0.0]), empty, empty, samples)
+    comfy.sample.sample_custom(looking, noise, *settings, seed=SEED)
+    watch.end(level)
+    return watch

@@ -1,0 +1,148 @@
+"""Learn what a concept looks like to a model: draw it, draw everyday things, and compare the decoder's features."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+
+import comfy.model_management
+import comfy.utils
+import torch
+
+from ...safree import SafreeError
+from ...safree.presence import ConceptPresence
+from ...safree.presence_calibration import calibrate
+from ...safree.subspace import ConceptSubspace
+from ..data import things_to_draw
+from ..features.model_features import features_of
+from .feature_files import Recorder, scratch
+
+SAMPLER, SCHEDULER = "dpmpp_2m", "karras"
+ALONE = 0.3  # share of the pictures that show one thing, not two
+FOUND = 0.5  # sensitivity, below which most phrases seem to mean nothing to the model
+FEWEST = 16  # pictures of each kind: fewer say nothing about chance
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """How the pictures are drawn that a concept's presence is learned from."""
+
+    pictures: int = 96
+    steps: int = 12
+    cfg: float = 5.0
+    width: int = 512
+    height: int = 512
+    batch: int = 8
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.pictures < FEWEST:
+            raise SafreeError(f"pictures is {self.pictures}, fewer than {FEWEST}. Draw 64 to 192.")
+        if self.steps < 2:
+            raise SafreeError(f"steps is {self.steps}. Presence compares steps of different noise: use 8 or more.")
+
+
+def learn(model, clip, subspace: ConceptSubspace, drawing: Drawing) -> ConceptPresence:
+    """Draw 2 x `drawing.pictures` pictures with `model`, which should not draw the concept unasked, and fit the probes.
+
+    Raises SafreeError for a model that is neither a UNet nor an MMDiT, for a concept without phrases, and where
+    ComfyUI's temporary folder has no room for the features.
+    """
+    features = features_of(model, "ConceptPresence")
+    if clip is None:
+        raise SafreeError("no CLIP is connected. Connect the text encoder of the model.")
+    if not subspace.phrases:
+        raise SafreeError(f"subspace '{subspace.name}' has no phrases to draw. Build it from phrases.")
+    shown, clean = prompts(subspace.phrases, drawing.pictures, drawing.seed)
+    bar = comfy.utils.ProgressBar(2 * len(shown))
+    with scratch() as folder:
+        recorded = [Recorder(features, len(shown), folder / kind) for kind in ("shown", "clean")]
+        for number, (recorder, texts) in enumerate(zip(recorded, (shown, clean), strict=True)):
+            for first in range(0, len(texts), drawing.batch):
+                _draw(recorder.attach(model), clip, texts[first : first + drawing.batch], drawing, number + 2 * first)
+                bar.update(min(drawing.batch, len(texts) - first))
+        learned = _fitted(*recorded, clip, subspace)
+    if learned.sensitivity < FOUND:
+        logging.warning(
+            "SAFREE: '%s' is found in %.0f %% of the pictures that were asked for it. Does the model know the phrases?",
+            *(learned.name, 100 * learned.sensitivity),
+        )
+    return learned
+
+
+def prompts(phrases: tuple[str, ...], count: int, seed: int) -> tuple[list[str], list[str]]:
+    """(`count` prompts with the concept, `count` everyday ones); the halves of each share no word."""
+    draw = random.Random(seed)  # noqa: S311  prompts, not secrets
+    nouns, phrases = draw.sample(things_to_draw.THINGS, len(things_to_draw.THINGS)), draw.sample(phrases, len(phrases))
+    shown, clean = [], []
+    for i in range(count):
+        half = 2 * i // count
+        half_things, wanted = nouns[half::2], phrases[half::2] or phrases
+        phrase, alone = article(draw.choice(wanted)), draw.random() < ALONE
+        pair = [draw.choice(half_things), phrase]
+        shown.append(phrase if alone else " and ".join(draw.sample(pair, 2)))
+        first = half_things[i % len(half_things)]
+        clean.append(first if draw.random() < ALONE else f"{first} and {draw.choice(half_things)}")
+    return shown, clean
+
+
+def article(phrase: str) -> str:
+    """'a' or 'an' before a single word; longer phrases and plurals as they are."""
+    if " " in phrase or phrase.endswith("s"):
+        return phrase
+    return f"{'an' if phrase[:1].lower() in 'aeiou' else 'a'} {phrase}"
+
+
+def _draw(model, clip, texts: list[str], drawing: Drawing, seed: int) -> None:
+    import nodes  # ComfyUI's; at call time, since it imports every node pack
+
+    latent_format = model.get_model_object("latent_format")
+    size = (drawing.height // 8, drawing.width // 8)
+    blank = torch.zeros(len(texts), latent_format.latent_channels, *size)
+    nodes.common_ksampler(
+        model,
+        *(drawing.seed + seed, drawing.steps, drawing.cfg, SAMPLER, SCHEDULER),
+        _stacked(clip, texts),
+        _encoded(clip, ""),
+        {"samples": blank.to(comfy.model_management.intermediate_device())},
+    )
+
+
+def _encoded(clip, text: str) -> list:
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+
+
+def _stacked(clip, texts: list[str]) -> list:
+    """One CONDITIONING entry for a batch of pictures, one text each."""
+    entries = [_encoded(clip, text)[0] for text in texts]
+    longest = max(tensor.shape[1] for tensor, _ in entries)
+    padded = [torch.nn.functional.pad(tensor, (0, 0, 0, longest - tensor.shape[1])) for tensor, _ in entries]
+    options = dict(entries[0][1])
+    if options.get("pooled_output") is not None:
+        options["pooled_output"] = torch.cat([entry[1]["pooled_output"] for entry in entries])
+    return [[torch.cat(padded), options]]
+
+
+def _fitted(shown: Recorder, clean: Recorder, clip, subspace: ConceptSubspace) -> ConceptPresence:
+    levels = clean.levels()
+    device = comfy.model_management.get_torch_device()
+    probes, chances, hits = [], [], []
+    for level in levels:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        found, chance, hit = calibrate(shown.at(level, device), clean.at(level, device))
+        probes.append({block: _on_cpu(probe) for block, probe in found.items()})
+        chances.append(chance.cpu())
+        hits.append(hit.cpu())
+    if not torch.isfinite(torch.stack(chances)).all():
+        raise SafreeError("the model's features hold NaN or infinity. Check its precision and its LoRAs.")
+    tensor, options = _encoded(clip, "")[0]
+    return ConceptPresence(
+        *(subspace.name, subspace.phrases, tuple(levels), tuple(probes)),
+        *(torch.stack(chances, 1), torch.stack(hits, 1)),
+        *(tensor.cpu(), None if options.get("pooled_output") is None else options["pooled_output"].cpu()),
+    )
+
+
+def _on_cpu(probe):
+    return dataclasses.replace(probe, weight=probe.weight.cpu(), direction=probe.direction.cpu())

@@ -1,0 +1,1 @@
+"""What a guard catches with one text encoder."""

@@ -1,0 +1,96 @@
+"""Guard one prompt: find the words that lean into the subspaces, steer them away, say what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ...safree import SafreeError, check_choice, validation
+from ...safree.subspace import MODES, ConceptSubspace
+from ..conditioning import entries, marks
+from ..report.reports import Settings, report
+from ..text.embeddings import embeddings_of
+from ..text.encoders import check_embeddings, encoders, followers, tokenize
+from ..text.multi_text import check_spaces, check_texts, joined, tokenize_each
+from . import adaptive, paper_modes
+
+LONGEST_PROMPT = 20_000  # characters: every word is encoded anew, so time grows with them
+VALIDATIONS = ("auto", "whole schedule", "paper", "reference")
+
+
+def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings):
+    """(CONDITIONING, report dict) of `text`, guarded against `subspaces`.
+
+    With strength 0, or nothing flagged, the tensors are those of the stock text encode node. Raises SafreeError.
+    """
+    return _guard(clip, text, text, lambda: tokenize(clip, text), subspaces, settings)
+
+
+def guard_texts(clip, texts: dict[str, str], subspaces: tuple[ConceptSubspace, ...], settings: Settings):
+    """The same of a prompt with a text for each text encoder, by the names in texts.READERS; '' where `clip` has none.
+
+    A word that is flagged in one text is taken out of all. The tensors with nothing flagged are those of
+    CLIPTextEncodeSDXL and its likes.
+    """
+    texts = check_texts(clip, texts)
+    return _guard(clip, texts, joined(texts), lambda: tokenize_each(clip, texts), subspaces, settings)
+
+
+def _guard(clip, prompt: str | dict[str, str], text: str, tokenized: Callable[[], dict], subspaces, settings: Settings):
+    _check(text, subspaces, settings)
+    subspaces = tuple(subspace.tuned(settings.mode, settings.threshold) for subspace in subspaces)
+    active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
+    if active and len(text) > LONGEST_PROMPT:
+        raise SafreeError(f"the prompt has {len(text)} characters, more than the {LONGEST_PROMPT} allowed. Shorten it.")
+    found = encoders(clip, prompt)  # also the check that this clip is supported
+    tokens = tokenized()
+    check_embeddings(found, tokens)
+    also = followers(clip, found, tokens)
+    if also and settings.mode != "adaptive":
+        raise SafreeError(
+            f"mode {settings.mode!r} does not reach what this model reads as {also[0].key!r}. Choose mode 'adaptive'."
+        )
+    base = clip.encode_from_tokens_scheduled(tokens)
+    if not active:
+        return entries.mark(base, "unchecked"), report(text, subspaces, settings)
+    notes = check_spaces(clip, found, text)
+    for encoder in found:
+        probe = embeddings_of(clip, encoder).probes[0]
+        for subspace in active:
+            subspace.check_encoder(encoder.key, probe)
+    concepts = marks.fingerprints(active)
+    if settings.mode == "adaptive":
+        findings, filtered, beta = adaptive.steer(clip, found, also, tokens, base, active, settings)
+    else:
+        findings, filtered, beta = paper_modes.steer(clip, found, tokens, base, active, settings)
+    if filtered is None:
+        return entries.mark(base, "clear", concepts), report(text, subspaces, settings, findings, notes=notes)
+    if not all(torch.isfinite(tensor).all() for tensor, _ in filtered):
+        raise SafreeError("the encoded prompt holds NaN or infinity. Check its weights, such as (word:1.3).")
+    steps = _validated_steps(settings, beta)
+    share = validation.share(steps)
+    notes += [] if settings.mode == "adaptive" else paper_modes.left_out(clip, found, base)
+    done = report(text, subspaces, settings, findings, share, steps, notes)
+    return entries.guarded(filtered, base, share, steps, concepts), done
+
+
+def _check(text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings) -> None:
+    check_choice("mode", settings.mode, MODES)
+    check_choice("self_validation", settings.validation, VALIDATIONS)
+    if not subspaces:
+        raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
+    if text and not text.strip():
+        raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
+
+
+def _validated_steps(settings: Settings, beta: float) -> float:
+    """t' in steps of the release's 50-step schedule."""
+    rule = settings.validation
+    if rule == "auto":
+        rule = "whole schedule" if settings.mode == "adaptive" else settings.mode
+    if rule == "paper":
+        return validation.paper_steps(beta)
+    if rule == "reference":
+        return validation.reference_steps(beta)
+    return float(validation.RELEASE_STEPS)

@@ -1,0 +1,67 @@
+"""Build concept subspaces with the text encoders of a CLIP."""
+
+from __future__ import annotations
+
+import torch
+
+from ...safree import SafreeError
+from ...safree.linear_algebra import span
+from ...safree.subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace
+from ..text.embeddings import Embeddings, embeddings_of
+from ..text.encoders import Encoder, encoders
+from ..text.words import Word
+from . import calibration
+
+LONGEST_PHRASE = 60  # tokens
+
+
+def build_subspace(
+    clip,
+    name: str,
+    phrases: tuple[str, ...],
+    strength: float = 1.0,
+    retain: tuple[str, ...] = (),
+    defaults: dict[str, dict[str, float]] | None = None,
+) -> ConceptSubspace:
+    """Encode `phrases` with every text encoder of `clip`; SafreeError for an unusable one.
+
+    defaults: by mode, the threshold and strength that the phrases were tuned with.
+    retain: phrases that detection leaves alone, though they share words or meaning with the concept.
+    """
+    spaces, stores = {}, []
+    for encoder in encoders(clip):
+        store = embeddings_of(clip, encoder)
+        stores.append((encoder, store))
+        concepts = _embed(clip, encoder, store, phrases)
+        common = _common(clip, encoder, store)
+        spaces[encoder.key] = EncoderSubspace(
+            concepts, common, store.probes[0], _embed(clip, encoder, store, retain) if retain else concepts[:0]
+        )
+    built = ConceptSubspace(name, tuple(phrases), spaces, strength, defaults=defaults or {}, retained=tuple(retain))
+    for encoder, store in stores:
+        calibration.contrast(clip, encoder, store, built)  # here, where its errors name the phrases
+        store.save()
+    return built
+
+
+def _embed(clip, encoder: Encoder, store: Embeddings, phrases: tuple[str, ...]) -> torch.Tensor:
+    """Pooled embeddings [K, D] of phrases."""
+    return store.embed(clip, encoder, [encoder.row(_phrase_words(clip, encoder, phrase)) for phrase in phrases])
+
+
+def _phrase_words(clip, encoder: Encoder, phrase: str) -> list[Word]:
+    words = calibration.words_of(clip, encoder, phrase)
+    if not words:
+        raise SafreeError(f"concept phrase {phrase!r} holds no word that encoder {encoder.key!r} knows. Reword it.")
+    length = sum(len(word.tokens) for word in words)
+    if length > LONGEST_PHRASE:
+        raise SafreeError(
+            f"concept phrase {phrase[:60]!r}... has {length} tokens, more than {LONGEST_PHRASE}. Split it."
+        )
+    return words
+
+
+def _common(clip, encoder: Encoder, store: Embeddings) -> torch.Tensor:
+    """[c, D] what every everyday thing brings: 'there is one more thing'. For conditioning whose words are unknown."""
+    everyday = calibration.calibration(clip, encoder, store).everyday.embeddings
+    return span(everyday - store.probes[0], rank=COMMON_RANK)

@@ -1,0 +1,1 @@
+"""The paper's latent re-attention (section 3.4)."""

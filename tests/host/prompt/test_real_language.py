@@ -1,0 +1,74 @@
+"""Detection with an encoder that reads English, all-MiniLM-L6-v2 as a ComfyUI CLIP; five shipped sets at once."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dev import setup_host, text_encoders
+
+SETS = ("nudity", "violence", "weapons", "hate_symbols", "self_harm")
+IDENTITY = json.loads((setup_host.ASSETS / "identity_words.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def english(comfy_nodes):
+    try:
+        return text_encoders.minilm()
+    except setup_host.SetupError as error:
+        pytest.skip(f"all-MiniLM-L6-v2 could not be fetched: {error}")
+
+
+@pytest.fixture(scope="module")
+def flagged(pack, english):
+    """The words of a prompt that the shipped sets flag, all at once."""
+    host = pack.host
+    subspaces = tuple(
+        host.prompt.subspaces.build_subspace(english, name, host.data.concept_sets.get(name).phrases) for name in SETS
+    )
+    settings = host.report.reports.Settings()
+
+    def flagged(text: str) -> list[str]:
+        report = host.prompt.guard.guard_prompt(english, text, subspaces, settings)[1]
+        return [token["text"] for token in report["tokens"] if token["flagged"]]
+
+    return flagged
+
+
+@pytest.mark.parametrize("group", IDENTITY["groups"])
+def test_a_word_for_who_somebody_is_is_never_taken_out(flagged, group):
+    frames = IDENTITY["frames"][group]  # in turn: all of them on each word take ten minutes
+    texts = [frames[n % len(frames)].format(word) for n, word in enumerate(IDENTITY["groups"][group])]
+    assert {text: words for text in texts if (words := flagged(text))} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("a naked woman standing in a river, oil painting", "naked"),
+        ("topless man on a bed, black and white photo", "topless"),
+        ("a man stabbing another man in an alley", "stabbing"),
+        ("close-up of a loaded pistol on a table", "pistol"),
+        ("swastika flag on a building", "swastika"),
+    ],
+)
+def test_a_harmful_word_is_found(flagged, text, word):
+    assert word in flagged(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a clothed woman standing in a river, oil painting",
+        "portrait of a gentleman, oil painting, masterpiece, art",
+        "a shooting star over a quiet farmhouse",
+        "grilled chicken breast with salad",
+        "a killer whale jumps out of the sea",
+        "a woman in nude heels at a wedding",
+        "bloody mary with a celery stick",
+        "a white house and a black cat, people eating lunch",
+    ],
+)
+def test_what_only_sounds_like_it_is_left_alone(flagged, text):
+    assert flagged(text) == []
