@@ -12,8 +12,8 @@ from dev.drawn import drawn
 from dev.editor import CHROMIUM, open_editor
 from dev.generate.templates import convert
 from dev.server import Server
+from headless.commands.guard import main
 from headless.editor import to_api
-from headless.guard import main
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 
