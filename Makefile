@@ -1,6 +1,7 @@
 # Needs make and Python 3.11 or newer. The first target sets up the rest in .comfy/ (see dev/setup_host.py).
 #   make demo    guarded and unguarded pictures side by side, in output/demo/
 #   make test    style, then every test
+#   make browser  a Chromium for the tests of the editor, where the machine has none (make test tries that itself)
 #   make matrix  the guard's tests with other versions of Python, torch and transformers, each in its own environment
 #   make bench   the guard's figures, in output/bench/ (BENCH=overhead, BENCH="prompts own.csv", BENCH=language, ... for others)
 #   make cluster [HEAD=<address> [TOKEN=<token>]]  this machine in a Ray cluster, for bench --ray (see docs/cluster.md)
@@ -18,7 +19,7 @@ BENCH ?= concept-removal
 beside = $(CURDIR)/.comfy/plotting:$(CURDIR)/.comfy/ray$(if $(PYTHONPATH),:$(PYTHONPATH))
 RAY = $(HOST_PYTHON) -m ray.scripts.scripts
 
-.PHONY: demo test lint bench cluster matrix setup clean
+.PHONY: demo test browser lint bench cluster matrix setup clean
 
 demo:
 	@$(PYTHON) -m dev.setup_host
@@ -26,7 +27,12 @@ demo:
 
 test: lint
 	@$(MAKE) --no-print-directory .comfy/ray || echo "Ray could not be installed: its tests are skipped"
+	@$(HOST_PYTHON) -m dev.browser
 	@OMP_NUM_THREADS=1 $(HOST_PYTHON) -m pytest -n $(WORKERS) --maxprocesses=4 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+# A Chromium for the tests of the editor, where the machine has none.
+browser: setup
+	@$(HOST_PYTHON) -m dev.browser
 
 lint: setup
 	@$(HOST_PYTHON) -m ruff check .
@@ -63,4 +69,4 @@ setup:
 clean:
 	rm -rf .comfy output
 
-test lint: export PYTHONPATH := $(CURDIR)/.comfy/tools$(if $(PYTHONPATH),:$(PYTHONPATH))
+test lint browser: export PYTHONPATH := $(CURDIR)/.comfy/tools$(if $(PYTHONPATH),:$(PYTHONPATH))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from . import browser
+
+CHROMIUM = browser.find()
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 VIEWPORT = {"width": 1500, "height": 1000}
 
@@ -20,8 +21,8 @@ def open_editor(address: str, node: str):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport=VIEWPORT)
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = chromium.new_page(viewport=VIEWPORT)
         page.alerts, page.errors = [], []
         page.on("dialog", lambda dialog: (page.alerts.append(dialog.message), dialog.dismiss()))
         page.on("pageerror", lambda error: page.errors.append(str(error)))
@@ -30,4 +31,4 @@ def open_editor(address: str, node: str):
         page.goto(f"http://{address}/")
         page.wait_for_function(f"!!(window.app?.graph && window.LiteGraph?.registered_node_types?.{node})")
         yield page
-        browser.close()
+        chromium.close()

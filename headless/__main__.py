@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import sys
 
-from . import check_command, guard, run
+from .commands import check, guard, run
 
-COMMANDS = {"check": check_command.main, "guard": guard.main, "run": run.main}
+COMMANDS = {"check": check.main, "guard": guard.main, "run": run.main}
 
 
 def main(argv: list[str]) -> int:

@@ -42,11 +42,11 @@ def unguarded_samplers(workflow: dict, object_info: dict | None = None, policy: 
         into a node where the tables know of none
     Raises WorkflowError when `workflow` is not in API format, or has more than MAX_NODES nodes.
     """
-    flow = Workflow(workflow)
-    if len(flow.nodes) > MAX_NODES:
-        raise WorkflowError(f"the workflow has {len(flow.nodes):,} nodes; the check takes at most {MAX_NODES:,}.")
+    graph = Workflow(workflow)
+    if len(graph.nodes) > MAX_NODES:
+        raise WorkflowError(f"the workflow has {len(graph.nodes):,} nodes; the check takes at most {MAX_NODES:,}.")
     policy, info = policy or Policy(), object_info or {}
-    return Rules(flow, known_to(policy, info), policy, info).problems()
+    return Rules(graph, known_to(policy, info), policy, info).problems()
 
 
 def known_to(policy: Policy, object_info: dict) -> Knowledge:
@@ -62,29 +62,29 @@ class Rules:
     """
 
     def __init__(self, workflow: Workflow, known: Knowledge, policy: Policy, object_info: dict | None = None):
-        self.flow, self.known, self.policy, self.info = workflow, known, policy, object_info or {}
+        self.workflow, self.known, self.policy, self.info = workflow, known, policy, object_info or {}
         self.states = States(workflow, known, policy)
         self.arithmetic = arithmetic(workflow, known)
         self.turned = next(filter(None, map(self._turned_by, workflow.nodes)), "") or self.arithmetic
 
     def problems(self) -> list[Problem]:
-        return [problem for node in self.flow.nodes for problem in self._problems(node)]
+        return [problem for node in self.workflow.nodes for problem in self._problems(node)]
 
     def inputs_to_guard(self, node: str) -> tuple[Source, ...]:
         """The inputs of a sampler that must be guarded: what it draws, and the negative where it might be drawn.
 
         A negative that is zero, or a list of faults of a picture, need not be.
         """
-        sampler = self.known[self.flow.kind(node)].samples
-        wanted = effective(self.flow, node, sampler.positive)
+        sampler = self.known[self.workflow.kind(node)].samples
+        wanted = effective(self.workflow, node, sampler.positive)
         if not self._why_negatives(node, sampler):
             return wanted
-        negatives = effective(self.flow, node, sampler.negative)
+        negatives = effective(self.workflow, node, sampler.negative)
         return (*wanted, *(one for one in negatives if self.states.at(node, one, "negative").reasons))
 
     def why_refused(self, node: str) -> tuple[str, ...]:
         """Why a node may not be in the workflow, whatever it is connected to; empty if it may."""
-        kind = self.flow.kind(node)
+        kind = self.workflow.kind(node)
         facts, info = self.known.get(kind), self.info.get(kind)
         if facts is None or (facts.guessed and (self.policy.strangers or facts.changes or is_core(info))):
             return ("is unknown to this check: it may sample, encode, or change what the model does",)
@@ -100,35 +100,39 @@ class Rules:
             return (news,)
         if self.policy.strangers and "files" in facts.changes:
             return (f"writes files that other workflows can read: {facts.reason}",)
-        return () if facts.changes & {"guidance", "latents", "pictures"} else beyond(self.flow, node, facts.limits)
+        return (
+            ()
+            if facts.changes & {"guidance", "latents", "pictures"}
+            else beyond(self.workflow, self.known, node, facts.limits)
+        )
 
     def _is_trusted(self, pack: str) -> bool:
         return pack in OWN_PACKS or pack in self.policy.packs
 
     def _turned_by(self, node: str) -> str:
         """Why guidance may be turned round by a node; '' if it is not."""
-        facts = self.known.get(self.flow.kind(node))
+        facts = self.known.get(self.workflow.kind(node))
         if (
             facts is None
             or "guidance" not in facts.changes
-            or (facts.limits and not beyond(self.flow, node, facts.limits))
+            or (facts.limits and not beyond(self.workflow, self.known, node, facts.limits))
         ):
             return ""
-        if self.flow.kind(node) == "ManualSigmas" and falling(self.flow.inputs(node).get("sigmas")):
+        if self.workflow.kind(node) == "ManualSigmas" and falling(self.workflow.inputs(node).get("sigmas")):
             return ""
-        return f"because of {self.flow.label(node)}"
+        return f"because of {self.workflow.label(node)}"
 
     def _why_negatives(self, node: str, sampler: Sampler) -> str:
         """Why the negative of a sampler must be guarded; '' where it need not be."""
         if self.policy.negatives:
             return "by this policy"
-        scales = [number(self.flow, self.known, node, name) for name in sampler.scales]
+        scales = [number(self.workflow, self.known, node, name) for name in sampler.scales]
         if not all(within(scale, [1.0, float("inf")]) or _is_no_number(scale) for scale in scales):
             return "because of its guidance scale"
         return self.turned
 
     def _problems(self, node: str) -> Iterator[Problem]:
-        kind = self.flow.kind(node)
+        kind = self.workflow.kind(node)
         if reasons := self.why_refused(node):
             yield Problem(node, kind, "", reasons)
             return
@@ -138,34 +142,34 @@ class Rules:
         elif facts.vouched and not facts.carries and not facts.encodes:
             yield from self._vouched(node)
         for name in facts.texts:
-            if self.flow.inputs(node).get(name, "") not in (None, ""):
+            if self.workflow.inputs(node).get(name, "") not in (None, ""):
                 yield Problem(node, kind, name, ("a text that this node encodes by itself, without the guard",))
         if kind in (OUR_SAMPLER, OUR_PATCH):
             yield from self._our_settings(node)
 
     def _sampler(self, node: str, sampler: Sampler) -> Iterator[Problem]:
-        kind = self.flow.kind(node)
-        for source in effective(self.flow, node, sampler.positive):
+        kind = self.workflow.kind(node)
+        for source in effective(self.workflow, node, sampler.positive):
             if reasons := self.states.at(node, source, "positive").reasons:
                 yield Problem(node, kind, str(source), reasons)
         if why := self._why_negatives(node, sampler):
-            for source in effective(self.flow, node, sampler.negative):
+            for source in effective(self.workflow, node, sampler.negative):
                 if reasons := self.states.at(node, source, "negative").reasons:
                     yield Problem(node, kind, str(source), (*reasons, f"a negative must be guarded here {why}"))
 
     def _vouched(self, node: str) -> Iterator[Problem]:
         """Conditioning that goes into a node which somebody calls harmless."""
-        for name, link in self.flow.links(node):
-            if is_conditioning(self.flow, self.known, Point(*link)):
+        for name, link in self.workflow.links(node):
+            if is_conditioning(self.workflow, self.known, Point(*link)):
                 role = "negative" if "negative" in name else "positive"
                 if role == "negative" and not (self.policy.negatives or self.turned):
                     continue
                 if reasons := self.states.at(node, Source(name), role).reasons:
-                    yield Problem(node, self.flow.kind(node), name, reasons)
+                    yield Problem(node, self.workflow.kind(node), name, reasons)
 
     def _our_settings(self, node: str) -> Iterator[Problem]:
         """Settings of our sampler and patch with which the guard does not hold to the end."""
-        kind, inputs = self.flow.kind(node), self.flow.inputs(node)
+        kind, inputs = self.workflow.kind(node), self.workflow.inputs(node)
         if not self.policy.any_mode and (value := inputs.get("filtered_steps")) != -1:
             yield Problem(node, kind, "filtered_steps", (f"filtered_steps {value!r}: only -1 lets the guard decide",))
         if self.policy.strangers and (value := inputs.get("on_problem", "error")) != "error":
@@ -176,7 +180,7 @@ class Rules:
 
     def _keeps_words(self, node: str) -> bool:
         """Whether a guarded negative may reach our sampler, or the samplers behind our patch."""
-        return self.flow.kind(node) == OUR_PATCH or self.states.at(node, Source("negative"), "negative").guarded
+        return self.workflow.kind(node) == OUR_PATCH or self.states.at(node, Source("negative"), "negative").guarded
 
 
 def unheard_of(facts: Facts, info: dict) -> str:

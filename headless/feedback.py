@@ -9,35 +9,35 @@ from .limits import beyond
 from .workflow import Workflow
 
 
-def arithmetic(flow: Workflow, known: Knowledge) -> str:
+def arithmetic(workflow: Workflow, known: Knowledge) -> str:
     """The node that adds up or subtracts what samplers make, as a reason; '' where none does.
 
     Latents behind a sampler count wherever they go, pictures only on their way into a sampler.
     """
-    samplers = [node for node in flow.nodes if (facts := known.get(flow.kind(node))) and facts.samples]
-    after, before = _reached(_readers(flow), samplers), None
-    for node in flow.nodes:
-        facts = known.get(flow.kind(node)) if node in after else None
+    samplers = [node for node in workflow.nodes if (facts := known.get(workflow.kind(node))) and facts.samples]
+    after, before = _reached(_readers(workflow), samplers), None
+    for node in workflow.nodes:
+        facts = known.get(workflow.kind(node)) if node in after else None
         if facts is None or not facts.changes & {"latents", "pictures"}:
             continue
-        if facts.limits and not beyond(flow, node, facts.limits):
+        if facts.limits and not beyond(workflow, known, node, facts.limits):
             continue
         if "latents" not in facts.changes:
-            before = _reached(_sources(flow), samplers) if before is None else before
+            before = _reached(_sources(workflow), samplers) if before is None else before
             if node not in before:
                 continue
-        return f"because {flow.label(node)} does arithmetic on what samplers make"
+        return f"because {workflow.label(node)} does arithmetic on what samplers make"
     return ""
 
 
-def _sources(flow: Workflow) -> dict[str, list[str]]:
-    return {node: [link[0] for _, link in flow.links(node)] for node in flow.nodes}
+def _sources(workflow: Workflow) -> dict[str, list[str]]:
+    return {node: [link[0] for _, link in workflow.links(node)] for node in workflow.nodes}
 
 
-def _readers(flow: Workflow) -> dict[str, list[str]]:
+def _readers(workflow: Workflow) -> dict[str, list[str]]:
     readers: dict[str, list[str]] = {}
-    for node in flow.nodes:
-        for _, (source, _slot) in flow.links(node):
+    for node in workflow.nodes:
+        for _, (source, _slot) in workflow.links(node):
             readers.setdefault(source, []).append(node)
     return readers
 

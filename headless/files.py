@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import editor, placing
+from . import editor
 from .workflow import Workflow, WorkflowError
 
 WRAPPERS = ("prompt", "output", "input", "workflow", "body", "payload", "data", "api_prompt", "api")
@@ -43,7 +43,7 @@ class Document:
         Raises WorkflowError where the editor's file cannot hold them.
         """
         if self.drawn is not None:
-            return placing.edited(self.drawn, self.workflow.nodes, nodes)
+            return editor.edited(self.drawn, self.workflow.nodes, nodes)
         if self.whole is None:
             return nodes
         return _replaced(self.whole, self.keys, nodes)

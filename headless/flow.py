@@ -19,16 +19,6 @@ class Point(NamedTuple):
     lane: str = ""
 
 
-def before(workflow: Workflow, known: Knowledge, point: Point) -> list[Point] | None:
-    """What passes through `point`; None where its conditioning is made, or nobody knows."""
-    sources = carried(workflow, known, point)
-    if sources is None:
-        return None
-    names = [(name, source.lane) for source in sources for name in source.names(workflow.inputs(point.node))]
-    links = [(workflow.link(point.node, name), lane) for name, lane in names]
-    return [Point(*link, lane) for link, lane in links if link]
-
-
 def carried(workflow: Workflow, known: Knowledge, point: Point) -> tuple[Source, ...] | None:
     """The inputs that pass through `point`, with the lane that is meant of each; None where it begins."""
     facts = known.get(workflow.kind(point.node)) if point.node in workflow else None
@@ -101,27 +91,39 @@ def is_conditioning(workflow: Workflow, known: Knowledge, point: Point) -> bool:
     return made or point.slot in facts.carries or bool(facts.refused and not facts.samples)
 
 
-NUMBERS = ("value", "Value", "float", "int", "number", "Number", "val", "float_value", "int_value")
+PRIMITIVES = ("PrimitiveFloat", "PrimitiveInt")  # ComfyUI's own nodes that give the number in `value`
+NUMBERS = ("value", "Value", "float", "int", "number", "Number", "val", "float_value", "int_value")  # of other packs
 LONGEST = 32  # nodes between a number and where it is used
 
 
-def number(workflow: Workflow, known: Knowledge, node: str, name: str):
-    """The value of an input, read from the primitive node that it is connected to; None where nothing says it."""
+def number(workflow: Workflow, known: Knowledge, node: str, name: str, primitives_only: bool = False):
+    """The value of an input, read from the node that gives it where it is connected; None where nothing says it.
+
+    primitives_only: believe ComfyUI's own primitive nodes alone, not switches and number nodes of other packs
+    """
     asked = name
     for _ in range(LONGEST):
         link = workflow.link(node, name)
         if link is None:
             return workflow.inputs(node).get(name)
         node, slot = link
-        facts = known.get(workflow.kind(node)) if node in workflow else None
-        if facts is None:
+        kind = workflow.kind(node) if node in workflow else ""
+        if kind in PRIMITIVES:
+            name = "value"
+        elif kind not in known or primitives_only:
             return None
-        passed = carried(workflow, known, Point(node, slot))
-        if passed is not None:  # a switch: certain where one input alone is connected
-            names = [one for source in passed for one in source.names(workflow.inputs(node))]
         else:
-            names = [one for one in (asked, *NUMBERS) if one in workflow.inputs(node)][:1]
-        if len(names) != 1:
-            return None
-        (name,) = names
+            names = _inputs_with_number(workflow, known, Point(node, slot), asked)
+            if len(names) != 1:
+                return None
+            (name,) = names
     return None
+
+
+def _inputs_with_number(workflow: Workflow, known: Knowledge, point: Point, asked: str) -> list[str]:
+    """The inputs that the number at `point` comes from: all that a switch passes on, or the first that names it."""
+    inputs = workflow.inputs(point.node)
+    passed = carried(workflow, known, point)
+    if passed is not None:
+        return [name for source in passed for name in source.names(inputs)]
+    return [name for name in (asked, *NUMBERS) if name in inputs][:1]

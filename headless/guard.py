@@ -1,36 +1,17 @@
-"""Write the guarded twin of a workflow: its prompts go through SAFREE. Standard library alone.
-
-    python -m headless guard workflow.json guarded.json --concept-set nudity --concept-set violence
-
-Every text encoder whose conditioning reaches the positive input of a sampler, a guider or a node that samples inside
-(FaceDetailer, UltimateSDUpscale, ...) becomes SafreeConditioning, with one chain of ConceptSubspaces for each CLIP.
-Conditioning is followed through pipes, switches and everything else that packs/*.json knows to pass it on. Samplers
-and negative prompts stay as they are; a prompt that is both is copied, and the copy guarded.
-
-Exit code: 0 when every sampler is guarded; 1, and nothing is written unless --partial, when one is not; 2 when a file
-cannot be read or written. A node class that packs/*.json does not name is refused: what it does is not in the workflow.
---server lets a running ComfyUI say what it knows of it, --treat NAME=WHAT lets you (harmless, sampler, carrier or
-encoder); the report ends with a line of them to paste. Text encoders that SAFREE does not support are noted: there the
-guarded workflow stops with an error instead of a picture.
-"""
+"""The guarded twin of a workflow: its prompts go through SAFREE, and a report says what was done."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import json
-import sys
-from pathlib import Path
 
 from .check import Rules, known_to, unguarded_samplers
-from .check_command import add_policy, object_info, policy_of
-from .files import Document, read_document
 from .flow import Trace
 from .guards import GUARD
 from .knowledge import Knowledge, Source
 from .policy import Policy, Problem
 from .rewrite import CannotGuard, Rewriter
-from .workflow import Workflow, WorkflowError, command_line, write
+from .workflow import Workflow
 
 # `type` of ComfyUI's CLIP loaders whose text encoders SafreeConditioning refuses: it stops with an error there.
 UNSUPPORTED_CLIPS = frozenset(["ace", "minimax", "stable_audio"])
@@ -149,41 +130,3 @@ def _clip_type(workflow: Workflow, node: str):
     if workflow.kind(node) == "QuadrupleCLIPLoader":
         return "hidream"
     return workflow.inputs(node).get("type") if "CLIPLoader" in workflow.kind(node) else None
-
-
-def as_it_was(document: Document, twin: Workflow, policy: Policy) -> dict:
-    """What to write: a file like the one that was read. In API format where the editor's own cannot hold the twin."""
-    try:
-        return document.with_nodes(twin.nodes)
-    except WorkflowError as error:
-        print(f"guard: written in API format, since {error}", file=sys.stderr)
-        return twin.nodes
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = command_line("guard", __doc__)
-    parser.add_argument("workflow", type=Path, help="file of the workflow")
-    parser.add_argument("output", type=Path, help="file for the guarded twin")
-    parser.add_argument("--concept-set", action="append", metavar="NAME", help="a shipped set (default nudity); repeat")
-    parser.add_argument("--self-validation", action="store_true", help="put SelfValidationPatch before each sampler")
-    parser.add_argument("--partial", action="store_true", help="write the twin even if a sampler remains unguarded")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing output, never the input")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    add_policy(parser)
-    args = parser.parse_args(argv)
-    policy = policy_of(args, tuple(dict.fromkeys(args.concept_set or ["nudity"])))
-    try:
-        if args.output.resolve() == args.workflow.resolve():
-            raise WorkflowError(f"{args.output} is the input, which is never overwritten. Choose another name.")
-        info = object_info(args)
-        document = read_document(args.workflow, info)
-        twin, report = guard(document.workflow, policy, info, args.self_validation)
-        print(json.dumps(dataclasses.asdict(report), indent=1) if args.json else report)
-        if report.unguarded and not args.partial:
-            print("guard: nothing written; see UNGUARDED, or pass --partial.", file=sys.stderr)
-            return 1
-        write(as_it_was(document, twin, policy), args.output, args.overwrite)
-    except WorkflowError as error:
-        print(f"guard: {error}", file=sys.stderr)
-        return 2
-    return 0

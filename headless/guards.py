@@ -13,13 +13,13 @@ PHRASES_ONLY = "(phrases only)"  # of ConceptSubspace
 LONGEST_CHAIN = 32  # subspaces of one guard: a limit keeps the check linear
 
 
-def faults_of_guard(flow: Workflow, node: str, policy: Policy) -> tuple[str, ...]:
+def faults_of_guard(workflow: Workflow, node: str, policy: Policy) -> tuple[str, ...]:
     """Why a SafreeConditioning or SafreeFilterConditioning does not count; empty if it does."""
-    if flow.kind(node) == FILTER and not policy.filters:
-        return (f"{flow.label(node)} is weaker than {GUARD}, and this policy does not accept it",)
-    faults = [*_no_texts(flow, node), *_subspaces(flow, node, policy), *_weak(flow, node, policy)]
-    if flow.kind(node) in ENCODING and not policy.any_mode:
-        inputs, label = flow.inputs(node), flow.label(node)
+    if workflow.kind(node) == FILTER and not policy.filters:
+        return (f"{workflow.label(node)} is weaker than {GUARD}, and this policy does not accept it",)
+    faults = [*_no_texts(workflow, node), *_subspaces(workflow, node, policy), *_weak(workflow, node, policy)]
+    if workflow.kind(node) in ENCODING and not policy.any_mode:
+        inputs, label = workflow.inputs(node), workflow.label(node)
         if inputs.get("mode") != "adaptive":
             faults.append(f"{label} has mode {inputs.get('mode')!r}, which lets much pass; only 'adaptive' counts")
         if inputs.get("self_validation") not in ("auto", "whole schedule"):
@@ -27,16 +27,16 @@ def faults_of_guard(flow: Workflow, node: str, policy: Policy) -> tuple[str, ...
     return tuple(faults)
 
 
-def _no_texts(flow: Workflow, node: str) -> list[str]:
+def _no_texts(workflow: Workflow, node: str) -> list[str]:
     """Texts that are none: nobody can say what a server makes of them."""
-    inputs, label = flow.inputs(node), flow.label(node)
+    inputs, label = workflow.inputs(node), workflow.label(node)
     names = [name for name in inputs if name == "text" or name.startswith("text_")]
-    wrong = [name for name in names if not isinstance(inputs[name], str) and not flow.link(node, name)]
+    wrong = [name for name in names if not isinstance(inputs[name], str) and not workflow.link(node, name)]
     return [f"{label} has {inputs[name]!r} for {name}, which is no text" for name in wrong]
 
 
-def _weak(flow: Workflow, node: str, policy: Policy) -> list[str]:
-    inputs, label, faults = flow.inputs(node), flow.label(node), []
+def _weak(workflow: Workflow, node: str, policy: Policy) -> list[str]:
+    inputs, label, faults = workflow.inputs(node), workflow.label(node), []
     if not at_least(inputs.get("strength"), policy.strength):
         faults.append(f"{label} has strength {inputs.get('strength')!r}, less than {policy.strength:g}")
     if not policy.any_mode and inputs.get("threshold") != 0:
@@ -44,31 +44,33 @@ def _weak(flow: Workflow, node: str, policy: Policy) -> list[str]:
     return faults
 
 
-def _subspaces(flow: Workflow, node: str, policy: Policy) -> tuple[str, ...]:
+def _subspaces(workflow: Workflow, node: str, policy: Policy) -> tuple[str, ...]:
     """Why the subspaces of a guard do not do; empty if they do."""
     names, faults, seen = set(), [], set()
-    link = flow.link(node, "subspaces")
-    while link and link[0] in flow and link[0] not in seen:
+    link = workflow.link(node, "subspaces")
+    while link and link[0] in workflow and link[0] not in seen:
         source = link[0]
         seen.add(source)
         if len(seen) > LONGEST_CHAIN:
-            return (f"{flow.label(node)} has more than {LONGEST_CHAIN} subspaces, too many to follow",)
-        fault = _subspace_fault(flow, source, flow.link(node, "clip"), policy)
+            return (f"{workflow.label(node)} has more than {LONGEST_CHAIN} subspaces, too many to follow",)
+        fault = _subspace_fault(workflow, source, workflow.link(node, "clip"), policy)
         faults += [fault] if fault else []
-        if not fault and flow.kind(source) != "SaveConceptSubspace":
-            names.add(flow.inputs(source).get("concept_set") if flow.kind(source) == "ConceptSubspace" else "a file")
-        link = flow.link(source, "subspaces")
+        if not fault and workflow.kind(source) != "SaveConceptSubspace":
+            names.add(
+                workflow.inputs(source).get("concept_set") if workflow.kind(source) == "ConceptSubspace" else "a file"
+            )
+        link = workflow.link(source, "subspaces")
     missing = [name for name in policy.concept_sets if name not in names]
     if missing or not names:
         wanted = " and ".join(repr(name) for name in missing) or "a concept"
         why = f" ({'; '.join(faults)})" if faults else ""
-        return (f"{flow.label(node)} does not guard against {wanted}{why}",)
+        return (f"{workflow.label(node)} does not guard against {wanted}{why}",)
     return ()
 
 
-def _subspace_fault(flow: Workflow, node: str, clip: Link | None, policy: Policy) -> str | None:
+def _subspace_fault(workflow: Workflow, node: str, clip: Link | None, policy: Policy) -> str | None:
     """Why one node of a chain of subspaces does not count for a guard with `clip` (None: a filter)."""
-    kind, inputs, label = flow.kind(node), flow.inputs(node), flow.label(node)
+    kind, inputs, label = workflow.kind(node), workflow.inputs(node), workflow.label(node)
     if kind == "SaveConceptSubspace":
         return None
     if kind not in ("ConceptSubspace", "LoadConceptSubspace"):
@@ -84,7 +86,7 @@ def _subspace_fault(flow: Workflow, node: str, clip: Link | None, policy: Policy
         return f"{label} has no phrases"
     if policy.concept_sets and (phrases != "" or retain != ""):
         return f"{label} has phrases or exemptions of its own"
-    if policy.concept_sets and clip and flow.link(node, "clip") != clip:
+    if policy.concept_sets and clip and workflow.link(node, "clip") != clip:
         return f"{label} has another CLIP than the prompt"
     return None
 

@@ -173,7 +173,6 @@ class Knowledge(dict[str, Facts]):
 
 
 _CARRIER = {0: (Source("positive"), Source("conditioning"))}
-_ENCODER = {(0, ""): Encoder(("text",), rewrite="plain")}
 # What a person may say of a class that no pack file names. Conditioning that goes into a harmless one must be guarded.
 VOUCHED = {
     "harmless": Facts("", "Called harmless by whoever runs this.", vouched=True),

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import re
 
+from .flow import number
+from .knowledge import Knowledge
 from .workflow import Workflow
-
-NUMBERS = ("PrimitiveFloat", "PrimitiveInt")
-
-
-def number(flow: Workflow, node: str, name: str):
-    """The value of an input, read from a primitive node where it is connected to one; else as it stands."""
-    link = flow.link(node, name)
-    if link and link[0] in flow and flow.kind(link[0]) in NUMBERS:
-        return flow.inputs(link[0]).get("value")
-    return flow.inputs(node).get(name)
 
 
 def within(value, limit: list) -> bool:
@@ -24,12 +16,16 @@ def within(value, limit: list) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and limit[0] <= value <= limit[1]
 
 
-def beyond(flow: Workflow, node: str, limits: dict[str, list]) -> tuple[str, ...]:
+def beyond(workflow: Workflow, known: Knowledge, node: str, limits: dict[str, list]) -> tuple[str, ...]:
     """The settings of a node that are outside its limits, each as a reason; one that is not there has its default."""
+    given = workflow.inputs(node)
+    outside = [
+        name
+        for name in limits.keys() & given.keys()
+        if not within(number(workflow, known, node, name, primitives_only=True), limits[name])
+    ]
     return tuple(
-        f"{name} is {flow.inputs(node).get(name)!r}; known to be harmless is only {_words(limit)}"
-        for name, limit in limits.items()
-        if name in flow.inputs(node) and not within(number(flow, node, name), limit)
+        f"{name} is {given[name]!r}; known to be harmless is only {_words(limits[name])}" for name in sorted(outside)
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from . import flow
-from .flow import Point
+from .flow import Point, carried
 from .guards import ENCODING, FILTER, faults_of_guard
 from .knowledge import Facts, Knowledge, Source
 from .policy import Policy
@@ -42,7 +41,7 @@ class States:
     """The state of the conditioning at every input of a workflow, by what is known of its nodes."""
 
     def __init__(self, workflow: Workflow, known: Knowledge, policy: Policy):
-        self.flow, self.known, self.policy = workflow, known, policy
+        self.workflow, self.known, self.policy = workflow, known, policy
         self.settled: Settled[Judged, State] = Settled(self._expand, CIRCLE)
         self._faults: dict[str, State] = {}  # of guards
 
@@ -59,28 +58,28 @@ class States:
         """What is connected to `sources`."""
         found = []
         for source in sources:
-            for name in source.names(self.flow.inputs(node)):
-                if link := self.flow.link(node, name):
+            for name in source.names(self.workflow.inputs(node)):
+                if link := self.workflow.link(node, name):
                     found.append(Judged(Point(*link, source.lane), role))
         return found
 
     def _strays(self, node: str, sources: Iterable[Source]) -> list[State]:
         """Of inputs that hold something else than a connection. One that is not there brings no prompt."""
-        names = [name for source in sources for name in source.names(self.flow.inputs(node))]
+        names = [name for source in sources for name in source.names(self.workflow.inputs(node))]
         return [
-            State((f"input {name} of {self.flow.label(node)} is no connection",))
+            State((f"input {name} of {self.workflow.label(node)} is no connection",))
             for name in names
-            if not self.flow.link(node, name)
+            if not self.workflow.link(node, name)
         ]
 
     def _expand(self, judged: Judged) -> tuple[Sequence[Judged], Callable[[list[State]], State]]:
         """For Settled: what a point depends on, and how the states of that make its own."""
         point, role = judged
-        kind = self.flow.kind(point.node) if point.node in self.flow else ""
+        kind = self.workflow.kind(point.node) if point.node in self.workflow else ""
         if kind == FILTER and point.slot == 0:  # it steers the prompt; a second text beside it stays
             faults = self._guard(point.node)
             return self._sources(point.node, [Source("conditioning")], "zero"), lambda states: merged([faults, *states])
-        sources = flow.carried(self.flow, self.known, point)
+        sources = carried(self.workflow, self.known, point)
         if sources is None:
             made = self._made(point, kind, role)
             return (), lambda _: made
@@ -91,7 +90,7 @@ class States:
 
     def _made(self, point: Point, kind: str, role: str) -> State:
         """Of conditioning that a node makes itself."""
-        label, facts = self.flow.label(point.node), self.known.get(kind)
+        label, facts = self.workflow.label(point.node), self.known.get(kind)
         if not kind:
             return State((f"{label} is not in the workflow",))
         if kind in ENCODING and point.slot == 0:
@@ -109,13 +108,13 @@ class States:
 
     def _guard(self, node: str) -> State:
         if node not in self._faults:
-            self._faults[node] = State(faults_of_guard(self.flow, node, self.policy), True)
+            self._faults[node] = State(faults_of_guard(self.workflow, node, self.policy), True)
         return self._faults[node]
 
     def _only_faults(self, point: Point, facts: Facts) -> bool:
         """Whether the texts of an encoder are lists of faults of a picture."""
         texts = facts.encodes[point.slot, point.lane].texts
-        return all(only_quality_words(self.flow.inputs(point.node).get(name, "")) for name in texts)
+        return all(only_quality_words(self.workflow.inputs(point.node).get(name, "")) for name in texts)
 
 
 def merged(states: Iterable[State]) -> State:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -86,13 +85,6 @@ def as_link(value) -> Link | None:
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], (int, float)):
         return value[0], int(value[1]) if isinstance(value[1], int) else -1  # true is slot 1, 0.5 is none
     return None
-
-
-def command_line(name: str, doc: str) -> argparse.ArgumentParser:
-    """The parser of a command whose module has this docstring: its first line, the options, then the rest."""
-    text, _, rest = doc.partition("\n")
-    layout = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(f"python -m headless {name}", description=text, epilog=rest, formatter_class=layout)
 
 
 def read_json(path: str | Path):

@@ -7,6 +7,7 @@ import json
 from comfy_api.latest import io
 
 from .. import safree
+from ..host.prompt.guarded import Guarded
 from ..host.sampling.switching import NEGATIVES, ON_PROBLEMS, UNITS
 
 CATEGORY = "SAFREE"
@@ -55,6 +56,12 @@ def naming(node: type[io.ComfyNode]):
 def lines(text: str) -> list[str]:
     """The lines of a multiline widget that hold something."""
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def guarded_output(guarded: Guarded, conditioning: list) -> io.NodeOutput:
+    """What the nodes that guard one prompt put out: CONDITIONING, report and number of flagged words."""
+    report = guarded.report()
+    return io.NodeOutput(conditioning, as_json(report), report["flagged"], ui={"safree_report": [report]})
 
 
 def as_json(report: dict) -> str:

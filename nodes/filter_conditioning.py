@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..host import compat
 from ..host.prompt.filter_conditioning import filter_conditioning
-from .common import ALIASES, CATEGORY, ConceptSubspaces, as_json, naming
+from .common import ALIASES, CATEGORY, ConceptSubspaces, guarded_output, naming
 
 
 class SafreeFilterConditioning(io.ComfyNode):
@@ -47,5 +47,5 @@ class SafreeFilterConditioning(io.ComfyNode):
     @classmethod
     def execute(cls, conditioning, subspaces, strength, threshold) -> io.NodeOutput:
         with naming(cls):
-            filtered, report = filter_conditioning(conditioning, subspaces, strength, threshold)
-        return io.NodeOutput(filtered, as_json(report), report["flagged"], ui={"safree_report": [report]})
+            guarded = filter_conditioning(conditioning, subspaces, strength, threshold)
+        return guarded_output(guarded, guarded.conditioning)

@@ -6,7 +6,7 @@ from ..host import compat
 from ..host.conditioning.entries import with_settings_of
 from ..host.prompt.guard import guard_texts
 from ..host.report.reports import Settings
-from .common import ALIASES, CATEGORY, as_json, naming
+from .common import ALIASES, CATEGORY, guarded_output, naming
 from .safree_conditioning import SafreeConditioning
 
 TEXTS = {
@@ -57,6 +57,5 @@ class SafreeMultiTextConditioning(io.ComfyNode):
         with naming(cls):
             settings = Settings(mode, strength, threshold, self_validation)
             by_name = {name.removeprefix("text_"): text for name, text in texts.items()}
-            guarded, report = guard_texts(clip, by_name, subspaces, settings)
-        conditioning = with_settings_of(guarded, like)
-        return io.NodeOutput(conditioning, as_json(report), report["flagged"], ui={"safree_report": [report]})
+            guarded = guard_texts(clip, by_name, subspaces, settings)
+        return guarded_output(guarded, with_settings_of(guarded.conditioning, like))

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..host import compat
 from ..host.prompt.pictures import NODES, SIZES, guard_with_pictures
 from ..host.report.reports import Settings
-from .common import ALIASES, CATEGORY, as_json, naming
+from .common import ALIASES, CATEGORY, guarded_output, naming
 from .safree_conditioning import SafreeConditioning
 
 
@@ -74,5 +74,5 @@ class SafreePictureConditioning(io.ComfyNode):
     ) -> io.NodeOutput:
         with naming(cls):
             settings = Settings(mode, strength, threshold, self_validation)
-            guarded, report = guard_with_pictures(clip, text, encoder, pictures, subspaces, settings)
-        return io.NodeOutput(guarded, as_json(report), report["flagged"], ui={"safree_report": [report]})
+            guarded = guard_with_pictures(clip, text, encoder, pictures, subspaces, settings)
+        return guarded_output(guarded, guarded.conditioning)

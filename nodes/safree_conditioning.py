@@ -7,7 +7,7 @@ from ..host.conditioning.entries import with_settings_of
 from ..host.prompt.guard import VALIDATIONS, guard_prompt
 from ..host.report.reports import Settings
 from ..safree.subspace import MODES
-from .common import ALIASES, CATEGORY, ConceptSubspaces, as_json, naming
+from .common import ALIASES, CATEGORY, ConceptSubspaces, guarded_output, naming
 
 
 class SafreeConditioning(io.ComfyNode):
@@ -75,6 +75,5 @@ class SafreeConditioning(io.ComfyNode):
     def execute(cls, clip, subspaces, text, mode, strength, threshold, self_validation, like=()) -> io.NodeOutput:
         with naming(cls):
             settings = Settings(mode, strength, threshold, self_validation)
-            guarded, report = guard_prompt(clip, text, subspaces, settings)
-        conditioning = with_settings_of(guarded, like)
-        return io.NodeOutput(conditioning, as_json(report), report["flagged"], ui={"safree_report": [report]})
+            guarded = guard_prompt(clip, text, subspaces, settings)
+        return guarded_output(guarded, with_settings_of(guarded.conditioning, like))

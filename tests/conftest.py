@@ -83,6 +83,15 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say how many tests of the editor were left out, and the command that brings what they miss."""
+    from dev import browser
+
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
+    if line := browser.left_out(reasons):
+        terminalreporter.write_line(line, yellow=True)
+
+
 def pytest_sessionfinish(session):
     """Write them to `.comfy/fault_table.json`, for dev/generate/fault_table.py; a worker of pytest-xdist sends them."""
     noted, collected = session.config.stash.get(FAULTS, {}), session.config.stash.get(COLLECTED, set())

@@ -77,7 +77,7 @@ class Bench:
     def guard(self, text: str, concepts: int, threshold: float) -> dict:
         """The report of SafreeConditioning."""
         settings = self.host.report.reports.Settings(threshold=threshold)
-        return self.host.prompt.guard.guard_prompt(self.clip, text, self.spaces[:concepts], settings)[1]
+        return self.host.prompt.guard.guard_prompt(self.clip, text, self.spaces[:concepts], settings).report()
 
     def measure(self, residence: str, prompt: str, text: str, new: bool, concepts: int, threshold: float) -> Cost:
         unguarded, guarded, began = [], [], time.perf_counter()

@@ -109,7 +109,8 @@ class Stages:
 
     def guard(self, text: str, spaces=None, threshold: float = 0.0) -> list:
         settings = self.host.report.reports.Settings(threshold=threshold)
-        return self.host.prompt.guard.guard_prompt(self.studio.clip, text, spaces or self.spaces, settings)[0]
+        guard_prompt = self.host.prompt.guard.guard_prompt
+        return guard_prompt(self.studio.clip, text, spaces or self.spaces, settings).conditioning
 
     def guard_new(self, *prompt) -> list:
         forget_words(self.host, self.studio.clip)

@@ -73,9 +73,9 @@ class Bench:
     def guarded(self, text: str, guard: Guard, concept: Concept) -> tuple[list, dict]:
         """(CONDITIONING, report) of SafreeConditioning."""
         settings = self.studio.pack.host.report.reports.Settings(guard.mode, threshold=guard.threshold)
-        return self.studio.pack.host.prompt.guard.guard_prompt(
-            self.studio.clip, text, self.subspaces(concept), settings
-        )
+        guard_prompt = self.studio.pack.host.prompt.guard.guard_prompt
+        guarded = guard_prompt(self.studio.clip, text, self.subspaces(concept), settings)
+        return guarded.conditioning, guarded.report()
 
     def _text(self, text: str) -> list:
         if text not in self._negatives:

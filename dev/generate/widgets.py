@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from headless.widgets import widgets_of
+from headless.editor.widgets import widgets_of
 
 from .. import setup_host
 from ..server import Server

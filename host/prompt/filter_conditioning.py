@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from ...safree import SafreeError
 from ...safree.projection import remove_nearest, resemblance
 from ...safree.subspace import ConceptSubspace
 from ..conditioning import entries, marks
-from ..report.reports import Finding, Settings, note, report
+from ..report.reports import Finding, Settings, note
 from ..text import families
+from .guarded import Guarded, TPrime, logged
 
 THRESHOLD = 0.6  # cosine; on the tests' checkpoint 95 % of harmless prompts stay below .54, 95 % of weapons above .63
-NOTES = [
+WHOLE = TPrime(1.0, 50.0)  # the schedule, in steps of the paper's 50
+NOTES = (
     "The prompt's words are not known: tokens are named by position.",
     "The prompt could not be encoded again: the tokens after the first flagged one keep traces of the concept.",
     "The pooled output is unchanged.",
-]
+)
 
 
-def filter_conditioning(conditioning: list, subspaces: tuple[ConceptSubspace, ...], strength: float, threshold: float):
-    """(CONDITIONING, report dict): from the first token that resembles a concept on, less of that concept.
+def filter_conditioning(
+    conditioning: list, subspaces: tuple[ConceptSubspace, ...], strength: float, threshold: float
+) -> Guarded:
+    """`conditioning` with less of a concept, from the first token on that resembles it.
 
     Raises SafreeError where the subspaces do not fit the conditioning's width, or its numbers are not finite.
     """
@@ -29,20 +35,22 @@ def filter_conditioning(conditioning: list, subspaces: tuple[ConceptSubspace, ..
     if not conditioning:
         raise SafreeError("the conditioning is empty. Connect the output of a text encode node.")
     limit, findings, filtered = threshold or THRESHOLD, [], []
-    active = [subspace for subspace in subspaces if subspace.strength * strength > 0]
-    concepts = marks.fingerprints(tuple(active))
+    unguarded = Guarded([], "", Settings("conditioning", strength, threshold), tuple(subspaces), notes=NOTES)
+    concepts = marks.fingerprints(unguarded.active)
     for tensor, options in conditioning:
         if not torch.isfinite(tensor).all():
             raise SafreeError("the conditioning holds NaN or infinity. Check the text encoder's precision and LoRAs.")
         result = tensor.clone()
-        parts = [(key, part, subspace) for subspace in active for key, part in _parts(result, subspace)]
+        parts = [(key, part, subspace) for subspace in unguarded.active for key, part in _parts(result, subspace)]
         for key, part, subspace in parts:
             findings += _steer(part, key, subspace, strength * subspace.strength, limit)
         filtered.append([result, dict(options)])
-    done = report("", subspaces, Settings("conditioning", strength, threshold), findings, 1.0, 50.0, NOTES)
-    if not any(finding.strength for finding in findings):
-        return entries.mark(conditioning, "clear" if active else "unchecked", concepts), done
-    return entries.guarded(filtered, conditioning, 1.0, 50.0, concepts), done
+    checked = dataclasses.replace(unguarded, findings=tuple(findings), t_prime=WHOLE)
+    if checked.flagged:
+        steered = entries.guarded(filtered, conditioning, WHOLE.share, WHOLE.steps, concepts)
+    else:
+        steered = entries.mark(conditioning, "clear" if checked.active else "unchecked", concepts)
+    return logged(dataclasses.replace(checked, conditioning=steered))
 
 
 def _parts(states: torch.Tensor, subspace: ConceptSubspace) -> list[tuple[str, torch.Tensor]]:

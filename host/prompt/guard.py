@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -9,38 +10,42 @@ import torch
 from ...safree import SafreeError, check_choice, validation
 from ...safree.subspace import MODES, ConceptSubspace
 from ..conditioning import entries, marks
-from ..report.reports import Settings, report
+from ..report.reports import Settings
 from ..text.embeddings import embeddings_of
 from ..text.encoders import check_embeddings, encoders, followers, tokenize
 from ..text.multi_text import check_spaces, check_texts, joined, tokenize_each
 from . import adaptive, paper_modes
+from .guarded import Guarded, TPrime, logged
 
 LONGEST_PROMPT = 20_000  # characters: every word is encoded anew, so time grows with them
 VALIDATIONS = ("auto", "whole schedule", "paper", "reference")
 
 
-def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings):
-    """(CONDITIONING, report dict) of `text`, guarded against `subspaces`.
+def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings) -> Guarded:
+    """`text` as CONDITIONING, guarded against `subspaces`.
 
     With strength 0, or nothing flagged, the tensors are those of the stock text encode node. Raises SafreeError.
     """
-    return _guard(clip, text, text, lambda: tokenize(clip, text), subspaces, settings)
+    return logged(_guard(clip, text, text, lambda: tokenize(clip, text), subspaces, settings))
 
 
-def guard_texts(clip, texts: dict[str, str], subspaces: tuple[ConceptSubspace, ...], settings: Settings):
+def guard_texts(clip, texts: dict[str, str], subspaces: tuple[ConceptSubspace, ...], settings: Settings) -> Guarded:
     """The same of a prompt with a text for each text encoder, by the names in texts.READERS; '' where `clip` has none.
 
     A word that is flagged in one text is taken out of all. The tensors with nothing flagged are those of
     CLIPTextEncodeSDXL and its likes.
     """
     texts = check_texts(clip, texts)
-    return _guard(clip, texts, joined(texts), lambda: tokenize_each(clip, texts), subspaces, settings)
+    return logged(_guard(clip, texts, joined(texts), lambda: tokenize_each(clip, texts), subspaces, settings))
 
 
-def _guard(clip, prompt: str | dict[str, str], text: str, tokenized: Callable[[], dict], subspaces, settings: Settings):
+def _guard(
+    clip, prompt: str | dict[str, str], text: str, tokenized: Callable[[], dict], subspaces, settings: Settings
+) -> Guarded:
     _check(text, subspaces, settings)
     subspaces = tuple(subspace.tuned(settings.mode, settings.threshold) for subspace in subspaces)
-    active = tuple(s for s in subspaces if s.strength * settings.strength > 0)
+    unguarded = Guarded([], text, settings, subspaces)
+    active = unguarded.active
     if active and len(text) > LONGEST_PROMPT:
         raise SafreeError(f"the prompt has {len(text)} characters, more than the {LONGEST_PROMPT} allowed. Shorten it.")
     found = encoders(clip, prompt)  # also the check that this clip is supported
@@ -53,7 +58,7 @@ def _guard(clip, prompt: str | dict[str, str], text: str, tokenized: Callable[[]
         )
     base = clip.encode_from_tokens_scheduled(tokens)
     if not active:
-        return entries.mark(base, "unchecked"), report(text, subspaces, settings)
+        return dataclasses.replace(unguarded, conditioning=entries.mark(base, "unchecked"))
     notes = check_spaces(clip, found, text)
     for encoder in found:
         probe = embeddings_of(clip, encoder).probes[0]
@@ -64,15 +69,16 @@ def _guard(clip, prompt: str | dict[str, str], text: str, tokenized: Callable[[]
         findings, filtered, beta = adaptive.steer(clip, found, also, tokens, base, active, settings)
     else:
         findings, filtered, beta = paper_modes.steer(clip, found, tokens, base, active, settings)
+    checked = dataclasses.replace(unguarded, findings=tuple(findings), notes=tuple(notes))
     if filtered is None:
-        return entries.mark(base, "clear", concepts), report(text, subspaces, settings, findings, notes=notes)
+        return dataclasses.replace(checked, conditioning=entries.mark(base, "clear", concepts))
     if not all(torch.isfinite(tensor).all() for tensor, _ in filtered):
         raise SafreeError("the encoded prompt holds NaN or infinity. Check its weights, such as (word:1.3).")
     steps = _validated_steps(settings, beta)
-    share = validation.share(steps)
+    t_prime = TPrime(validation.share(steps), steps)
     notes += [] if settings.mode == "adaptive" else paper_modes.left_out(clip, found, base)
-    done = report(text, subspaces, settings, findings, share, steps, notes)
-    return entries.guarded(filtered, base, share, steps, concepts), done
+    guarded = entries.guarded(filtered, base, t_prime.share, t_prime.steps, concepts)
+    return dataclasses.replace(checked, conditioning=guarded, t_prime=t_prime, notes=tuple(notes))
 
 
 def _check(text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings) -> None:

@@ -3,15 +3,18 @@ encodes what is left of it with the same pictures."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Iterable
 
 import nodes
 
 from ...safree import SafreeError
 from ...safree.subspace import ConceptSubspace
 from ..conditioning import entries, marks
-from ..report.reports import Settings
+from ..report.reports import Finding, Settings
 from .guard import guard_prompt
+from .guarded import Guarded
 
 SIZES = ("width", "height")  # 0: the node's own choice
 # ComfyUI's text encode nodes that take pictures, and what each of them calls our inputs; 'images.image_1' is an entry
@@ -39,60 +42,65 @@ ROUNDS = 4  # what is left may lean into a concept once a word is gone
 
 def guard_with_pictures(
     clip, text: str, node: str, pictures: dict, subspaces: tuple[ConceptSubspace, ...], settings: Settings
-):
-    """(CONDITIONING, report dict) of `text`, guarded, as ComfyUI's `node` encodes it together with `pictures`.
+) -> Guarded:
+    """`text`, guarded, as ComfyUI's `node` encodes it together with `pictures`.
 
     With strength 0, or nothing flagged, the tensors are those of that node. Flagged words are cut out of the text, not
     masked, since pictures stand among its tokens. Raises SafreeError.
     """
     if settings.mode != "adaptive":
         raise SafreeError(f"mode {settings.mode!r} cannot steer a prompt with pictures in it. Choose adaptive.")
-    _, report = guard_prompt(clip, text, subspaces, settings)  # also every check of its inputs
+    guarded = guard_prompt(clip, text, subspaces, settings)  # also every check of its inputs
     base = _encode(clip, text, node, pictures)
-    tuned = tuple(subspace.tuned(settings.mode, settings.threshold) for subspace in subspaces)
-    active = tuple(subspace for subspace in tuned if subspace.strength * settings.strength > 0)
-    if not active:
-        return entries.mark(base, "unchecked"), report
-    concepts = marks.fingerprints(active)
-    if not report["flagged"]:
-        return entries.mark(base, "clear", concepts), report
-    cleaned = _encode(clip, _cleaned(clip, text, report, subspaces, settings), node, pictures)
-    share, steps = report["t_prime"]["share"], report["t_prime"]["steps_of_50"]
-    weight = min(settings.strength * max(subspace.strength for subspace in active), 1.0)
+    return dataclasses.replace(guarded, conditioning=_steered(clip, node, pictures, base, guarded, subspaces))
+
+
+def _steered(clip, node: str, pictures: dict, base: list, guarded: Guarded, subspaces) -> list:
+    """CONDITIONING of a guarded prompt with pictures; `base` is that of the prompt as it was written."""
+    if not guarded.active:
+        return entries.mark(base, "unchecked")
+    concepts = marks.fingerprints(guarded.active)
+    if not guarded.flagged:
+        return entries.mark(base, "clear", concepts)
+    cleaned = _encode(clip, _cleaned(clip, guarded, subspaces), node, pictures)
+    weight = min(guarded.settings.strength * max(subspace.strength for subspace in guarded.active), 1.0)
     filtered = entries.blend([(weight, cleaned), (1 - weight, base)])
-    return entries.guarded(filtered, base, share, steps, concepts), report
+    return entries.guarded(filtered, base, guarded.t_prime.share, guarded.t_prime.steps, concepts)
 
 
-def _cleaned(clip, text: str, report: dict, subspaces, settings: Settings) -> str:
-    """`text` without the flagged words, and without those that are flagged once they are gone."""
+def _cleaned(clip, guarded: Guarded, subspaces) -> str:
+    """A prompt without the flagged words, and without those that are flagged once they are gone."""
     for _ in range(ROUNDS):
-        text = without(text, report["tokens"])
+        text = without(guarded.text, guarded.findings)
         if not text:
             return ""
-        _, report = guard_prompt(clip, text, subspaces, settings)
-        if not report["flagged"]:
+        guarded = guard_prompt(clip, text, subspaces, guarded.settings)
+        if not guarded.flagged:
             return text
     return ""  # nothing of it is left to trust
 
 
-def without(text: str, words: list[dict]) -> str:
-    """`text` without its flagged words; `words` are those of each encoder's reading, in order.
+def without(text: str, findings: Iterable[Finding]) -> str:
+    """`text` without its flagged words; `findings` are those of each encoder's reading, in order.
 
-    >>> words = [{"text": word, "encoder": "l", "flagged": word == "gun"} for word in ("a", "cat", "with", "a", "gun")]
-    >>> without("a cat  with a Gun", words)
+    >>> findings = [Finding("l", word, strength=word == "gun") for word in ("a", "cat", "with", "a", "gun")]
+    >>> without("a cat  with a Gun", findings)
     'a cat with a'
     """
     spans: list[tuple[int, int]] = []
     at: dict[str, int] = {}
-    for word in words:
-        pattern = re.compile(re.escape(word["text"]), re.IGNORECASE)
-        found = pattern.search(text, at.get(word["encoder"], 0))
+    for finding in findings:
+        pattern = re.compile(re.escape(finding.text), re.IGNORECASE)
+        found = pattern.search(text, at.get(finding.encoder, 0))
         if found:
-            at[word["encoder"]] = found.end()
-        if word["flagged"]:
+            at[finding.encoder] = found.end()
+        if finding.strength:
             places = [found] if found else list(pattern.finditer(text))
             if not places:
-                raise SafreeError(f"the flagged word {word['text']!r} cannot be found in the prompt to cut it out.")
+                raise SafreeError(
+                    f"the flagged word {finding.text!r} cannot be found in the prompt to cut it out. Write it as plain "
+                    "text, or leave it out."
+                )
             spans += [place.span() for place in places]
     for start, end in sorted(set(spans), reverse=True):
         text = text[:start] + text[end:]

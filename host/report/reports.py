@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 
 from ...safree import check_choice, check_share
 from ...safree.subspace import ConceptSubspace
@@ -96,58 +95,3 @@ def note(finding: Finding, subspace: ConceptSubspace, score: float, limit: float
         finding.strength = max(finding.strength, subspace.strength)
     if score - limit > finding.score - finding.threshold or not finding.concept:
         finding.score, finding.threshold, finding.concept = score, limit, subspace.name
-
-
-def report(
-    text: str,
-    subspaces,
-    settings: Settings,
-    findings: list[Finding] = (),
-    share: float = 0.0,
-    steps: float = 0.0,
-    notes: list[str] = (),
-) -> dict:
-    """The token report of one prompt; share and steps are t', of the schedule and of the paper's 50 steps.
-
-    notes: what the guard could not do.
-    """
-    flagged = [finding for finding in findings if finding.strength]
-    words = list(dict.fromkeys(finding.text for finding in flagged))
-    concepts = {f.concept: 0 for f in sorted(flagged, key=lambda f: f.threshold - f.score)}
-    fields = {
-        "prompt": text,
-        "mode": settings.mode,
-        "strength": settings.strength,
-        "flagged": len(words),
-        "concept": next(iter(concepts), None),
-        "t_prime": {"share": round(share, 4), "steps_of_50": round(steps, 3)},
-        "tokens": [_token(finding) for finding in findings],
-        "subspaces": [subspace.summary() for subspace in subspaces],
-    }
-    reason = ""
-    if settings.strength == 0 or all(subspace.strength == 0 for subspace in subspaces):
-        state, reason = "inactive", "strength"
-        verdict = "Guard not active: strength is 0, the prompt passed unchanged and unchecked."
-    elif not flagged:
-        state, verdict = "clear", "Nothing flagged: the prompt passed unchanged."
-    elif round(steps) == 0:
-        state, reason = "inactive", "steps"
-        verdict = f"Guard not active: {', '.join(words)} flagged, but self-validation chose 0 of 50 steps."
-    else:
-        state = "filtered"
-        verdict = f"Flagged {', '.join(words)} as {', '.join(concepts)}; filtered for {share:.0%} of the steps."
-    done = Report("prompt", state, verdict, reason, tuple(notes), fields)
-    if not done.active:
-        logging.warning("SAFREE: %s", verdict)
-    return done.data()
-
-
-def _token(finding: Finding) -> dict:
-    return {
-        "text": finding.text,
-        "encoder": finding.encoder,
-        "score": round(finding.score, 4),
-        "threshold": round(finding.threshold, 4),
-        "concept": finding.concept,
-        "flagged": bool(finding.strength),
-    }

@@ -8,11 +8,12 @@ import shutil
 import pytest
 
 from dev import setup_host
+from dev.browser import REASON
 from dev.editor import CHROMIUM, VIEWPORT, open_editor
 from dev.server import Server
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: no browser tests")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 
 SHOTS = setup_host.ROOT / "output" / "e2e"
 WORKFLOWS = [

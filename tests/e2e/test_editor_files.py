@@ -7,14 +7,15 @@ import json
 import pytest
 
 from dev import setup_host
+from dev.browser import REASON
 from dev.drawn import drawn
 from dev.editor import CHROMIUM, open_editor
 from dev.generate.templates import convert
 from dev.server import Server
+from headless.commands.guard import main
 from headless.editor import to_api
-from headless.guard import main
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 
 
 @pytest.fixture(scope="module")

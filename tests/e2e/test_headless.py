@@ -13,10 +13,10 @@ import pytest
 from dev.generate import core_nodes
 from dev.graphs import Run, guarded, node, unguarded
 from dev.server import Server
-from headless import check_command, guard, knowledge
-from headless import run as run_command
+from headless import knowledge
 from headless.check import Policy, unguarded_samplers, unheard_of
 from headless.client import Client, PromptRejected
+from headless.commands import check, guard, run
 from headless.knowledge import is_core, types
 from headless.rewrite import LUMINA2
 from headless.workflow import Workflow
@@ -37,7 +37,7 @@ def start(server, tmp_path, capsys):
     def start(graph: dict, *options: str, address: str = server.address):
         source, folder = tmp_path / "workflow.json", tmp_path / "out"
         source.write_text(json.dumps(graph))
-        code = run_command.main([str(source), str(folder), "--server", address, *options])
+        code = run.main([str(source), str(folder), "--server", address, *options])
         out, error = capsys.readouterr()
         files = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
         assert {Path(line).name for line in out.splitlines()} <= files.keys()
@@ -184,10 +184,10 @@ def test_the_commands_ask_the_server_about_its_nodes(server, tmp_path, capsys):
     source, twin = tmp_path / "workflow.json", tmp_path / "guarded.json"
     source.write_text(json.dumps(unguarded(RUN)))
     options = ["--server", f"http://{server.address}/"]
-    assert check_command.main([str(source), *options]) == 1
+    assert check.main([str(source), *options]) == 1
     assert guard.main([str(source), str(twin), *options]) == 0
-    assert check_command.main([str(twin), "--concept-set", "nudity", *options]) == 0
-    assert check_command.main([str(twin), "--server", "127.0.0.1:9"]) == 2
+    assert check.main([str(twin), "--concept-set", "nudity", *options]) == 0
+    assert check.main([str(twin), "--server", "127.0.0.1:9"]) == 2
     assert "127.0.0.1:9" in capsys.readouterr().err
 
 

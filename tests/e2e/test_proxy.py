@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from dev import setup_host
+from dev.browser import REASON
 from dev.editor import CHROMIUM, open_editor
 from dev.graphs import Run, guarded, unguarded
 from dev.server import Server, free_port
@@ -226,7 +227,7 @@ def test_a_comfyui_that_is_away_is_said_so():
         process.wait(10)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: no browser tests")
+@pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 def test_an_editor_in_a_browser_works_through_it(proxy):
     """Load, run and see a guarded workflow; then the editor shows why an unguarded one is refused."""
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")

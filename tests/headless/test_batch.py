@@ -8,7 +8,7 @@ import pytest
 
 from dev.graphs import Run, guarded, node, unguarded
 from headless.batch import Batch, prompt_input, read_table
-from headless.run import change
+from headless.commands.run import change
 from headless.workflow import Workflow, WorkflowError
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from dev.drawn import LOADER, PROMPT, SUBGRAPH, document, drawn, node
 from headless.check import Policy, unguarded_samplers
-from headless.editor import to_api
-from headless.guard import guard, main
-from headless.placing import DEFAULTS, SOCKETS, edited
-from headless.widgets import known_widgets
+from headless.commands.guard import main
+from headless.editor import edited, to_api
+from headless.editor.new_nodes import DEFAULTS, SOCKETS
+from headless.editor.widgets import known_widgets
+from headless.guard import guard
 from headless.workflow import Workflow, WorkflowError
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ import pytest
 
 from dev.graphs import Run, node, unguarded
 from headless.check import Policy, unguarded_samplers
-from headless.guard import guard, main
+from headless.commands.guard import main
+from headless.guard import guard
 from headless.workflow import Workflow
 
 RUN = Run("a cat and a pistol")

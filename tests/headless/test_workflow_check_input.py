@@ -10,7 +10,7 @@ import pytest
 
 from dev.graphs import Run, guarded
 from headless.check import Policy, unguarded_samplers
-from headless.check_command import main
+from headless.commands.check import main
 from headless.workflow import WorkflowError
 
 RUN = Run("a cat and a pistol")

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from dev.graphs import Run, unguarded
+from headless.commands.guard import main
 from headless.files import read_document
-from headless.guard import main
 from headless.workflow import WorkflowError
 
 GRAPH = unguarded(Run("a cat and a pistol"))

@@ -18,6 +18,7 @@ from host_nodes import HostNodes
 from newer_families import NEWER
 from safetensors.torch import save_file
 from tiny_families import FAMILIES
+from tracing import outputs
 
 from dev import setup_host
 
@@ -107,7 +108,7 @@ def guard(pack, clip, text: str, subspaces) -> tuple[list, dict, dict]:
 
     spied.encode_from_tokens_scheduled = encode
     settings = pack.host.report.reports.Settings()
-    return *pack.host.prompt.guard.guard_prompt(spied, text, subspaces, settings), encoded[-1]
+    return *outputs(pack.host.prompt.guard.guard_prompt(spied, text, subspaces, settings)), encoded[-1]
 
 
 def write_embeddings(clip, encoders, folder) -> None:
@@ -189,12 +190,12 @@ def test_unflagged_and_strength_0_are_the_stock_encoding(built, comfy_nodes, pac
     if not torch.isfinite(whole[0][0]).all():  # of weights, by ComfyUI itself, for Omnigen2
         text = text.replace("(dog:1.3)", "dog").replace("[banana]", "banana")
         whole = stock_encoding(comfy_nodes, built, text)
-    checked, found = guard_prompt(built.clip, text, built.subspaces, settings(threshold=NOTHING))
+    checked, found = outputs(guard_prompt(built.clip, text, built.subspaces, settings(threshold=NOTHING)))
     assert found["tokens"]  # it was checked
     assert found["flagged"] == 0
     assert equal(checked, whole)
     assert ("[embedding]" in {token["text"] for token in found["tokens"]}) == built.reads_embeddings
-    off, _ = guard_prompt(built.clip, PROMPT, built.subspaces, settings(strength=0.0))
+    off, _ = outputs(guard_prompt(built.clip, PROMPT, built.subspaces, settings(strength=0.0)))
     assert equal(off, built.stock)
     record("unflagged", "bit-identical")
 
@@ -282,7 +283,7 @@ def test_the_papers_modes_edit_only_token_states(built, pack, mode, record):
             pack.host.prompt.guard.guard_prompt(built.clip, PROMPT, built.subspaces, settings)
         record(mode, "refused")
         return
-    conditioning, report = pack.host.prompt.guard.guard_prompt(built.clip, PROMPT, built.subspaces, settings)
+    conditioning, report = outputs(pack.host.prompt.guard.guard_prompt(built.clip, PROMPT, built.subspaces, settings))
     flagged = [token for token in report["tokens"] if token["flagged"]]
     changed = (conditioning[0][0] != built.stock[0][0]).any(dim=-1)[0]
     assert torch.isfinite(conditioning[0][0]).all()
@@ -312,7 +313,7 @@ def test_sd3_with_only_some_of_its_encoders(comfy_nodes, pack, keys, arguments, 
     tiny_models.plant_words(encoder)
     subspace = pack.host.prompt.subspaces.build_subspace(clip, "weapon", ("pistol",))
     settings = pack.host.report.reports.Settings(mode, validation="whole schedule")
-    ((tensor, _),), report = pack.host.prompt.guard.guard_prompt(clip, PROMPT, (subspace,), settings)
+    ((tensor, _),), report = outputs(pack.host.prompt.guard.guard_prompt(clip, PROMPT, (subspace,), settings))
     assert "pistol" in report["verdict"]
     stock = clip.encode_from_tokens(clip.tokenize(PROMPT))
     assert not torch.equal(tensor, stock)

@@ -13,6 +13,11 @@ def encode(clip, text: str):
     return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
+def outputs(guarded) -> tuple[list, dict]:
+    """(CONDITIONING, report) that a node puts out for a guarded prompt."""
+    return guarded.conditioning, guarded.report()
+
+
 def sample(
     nodes, model, positive, negative, latent, sampler="euler", scheduler="normal", cfg=4.0, steps=5, denoise=1.0
 ):

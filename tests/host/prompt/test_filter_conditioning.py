@@ -8,6 +8,7 @@ import pytest
 import tiny_families
 import tiny_models
 import torch
+from tracing import outputs
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,6 @@ def test_the_first_token_of_an_encoder_without_a_start_token_is_a_word(pack, lit
     tiny_models.plant_words(encoder)
     subspace = pack.host.prompt.subspaces.build_subspace(t5, "weapon", ("pistol",))
     plain = encode(t5, "pistol on a red chair")
-    filtered, report = pack.host.prompt.filter_conditioning.filter_conditioning(plain, (subspace,), 1.0, 0.0)
+    filtered, report = outputs(pack.host.prompt.filter_conditioning.filter_conditioning(plain, (subspace,), 1.0, 0.0))
     assert report["tokens"][0]["flagged"]
     assert not torch.equal(filtered[0][0][:, 0], plain[0][0][:, 0])

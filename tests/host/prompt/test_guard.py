@@ -7,7 +7,7 @@ import json
 
 import pytest
 import torch
-from tracing import encode, sample
+from tracing import encode, outputs, sample
 
 START, END = 49406, 49407  # ids of CLIP's start and end tokens
 MODES = ("adaptive", "paper", "reference")
@@ -41,8 +41,10 @@ def guard(pack, clip, weapons):
     """Guard a prompt: (CONDITIONING, report)."""
 
     def guard(text, subspaces=None, clip=clip, **settings):
-        return pack.host.prompt.guard.guard_prompt(
-            clip, text, subspaces or (weapons,), pack.host.report.reports.Settings(**settings)
+        return outputs(
+            pack.host.prompt.guard.guard_prompt(
+                clip, text, subspaces or (weapons,), pack.host.report.reports.Settings(**settings)
+            )
         )
 
     return guard

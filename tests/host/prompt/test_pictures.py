@@ -12,6 +12,7 @@ import torch
 from host_nodes import HostNodes
 from tiny_encoders import STEERED
 from tiny_families import FAMILIES
+from tracing import outputs
 
 NAMES = ("vae", "image1", "image2", "image3", "clip_vision_output", "image_encoder")
 NONE = dict.fromkeys(NAMES) | {"image_interleave": 2, "auto_resize_images": True, "width": 0, "height": 0}
@@ -47,8 +48,10 @@ class Built:
 
     def guard(self, text: str, pictures: dict = NONE, **settings):
         settings = self.pack.host.report.reports.Settings(**settings)
-        return self.pack.host.prompt.pictures.guard_with_pictures(
-            self.clip, text, self.node, pictures, self.subspaces, settings
+        return outputs(
+            self.pack.host.prompt.pictures.guard_with_pictures(
+                self.clip, text, self.node, pictures, self.subspaces, settings
+            )
         )
 
     def stock(self, text: str, **inputs) -> list:

@@ -9,7 +9,7 @@ import tiny_families
 import tiny_models
 import torch
 from safetensors.torch import save_file
-from tracing import encode, sample
+from tracing import encode, outputs, sample
 
 from dev import setup_host
 
@@ -23,7 +23,7 @@ def guard(pack, clip, weapons):
 
     def guard(text, clip=clip, **settings):
         settings = pack.host.report.reports.Settings(**settings)
-        return pack.host.prompt.guard.guard_prompt(clip, text, (weapons,), settings)
+        return outputs(pack.host.prompt.guard.guard_prompt(clip, text, (weapons,), settings))
 
     return guard
 
@@ -144,8 +144,8 @@ def test_clip_skip_is_guarded_by_a_subspace_built_with_it(pack, comfy_nodes, lit
     (skipping,) = comfy_nodes.CLIPSetLastLayer().set_last_layer(clip, -2)
     (subspaces,) = pack.ConceptSubspace.execute(skipping, "(phrases only)", "pistol", 1.0).result
     text = "a cat and a pistol"
-    conditioning, report = pack.host.prompt.guard.guard_prompt(
-        skipping, text, subspaces, pack.host.report.reports.Settings()
+    conditioning, report = outputs(
+        pack.host.prompt.guard.guard_prompt(skipping, text, subspaces, pack.host.report.reports.Settings())
     )
     assert flagged(report) == {"pistol"}
     assert same(conditioning, without(skipping, text, PISTOL))
@@ -208,8 +208,8 @@ def test_a_prompt_of_10000_characters_is_encoded_in_small_batches(
         type(encoder.model), "forward", lambda self, tokens: (sizes.append(len(tokens)), run(self, tokens))[1]
     )
     tokens = clip.tokenize(text)["l"]
-    conditioning, report = pack.host.prompt.guard.guard_prompt(
-        clip, text, (subspace,), pack.host.report.reports.Settings()
+    conditioning, report = outputs(
+        pack.host.prompt.guard.guard_prompt(clip, text, (subspace,), pack.host.report.reports.Settings())
     )
     assert flagged(report) == {"pistol"}
     assert conditioning[0][0].shape[1] == 77 * len(tokens)

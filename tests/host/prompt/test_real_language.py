@@ -30,7 +30,7 @@ def flagged(pack, english):
     settings = host.report.reports.Settings()
 
     def flagged(text: str) -> list[str]:
-        report = host.prompt.guard.guard_prompt(english, text, subspaces, settings)[1]
+        report = host.prompt.guard.guard_prompt(english, text, subspaces, settings).report()
         return [token["text"] for token in report["tokens"] if token["flagged"]]
 
     return flagged

@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 import torch
-from tracing import SEED, Trace, encode, sample
+from tracing import SEED, Trace, encode, outputs, sample
 
 STEPS = 3
 CFG = 4.0  # both branches are evaluated
@@ -25,7 +25,7 @@ def prompts(pack, clip, weapons):
     def guard(text, subspace=weapons, **settings):
         return pack.host.prompt.guard.guard_prompt(
             clip, text, (subspace,), pack.host.report.reports.Settings(**settings)
-        )[0]
+        ).conditioning
 
     return {
         "flagged": guard("a cat and a pistol"),
@@ -254,7 +254,7 @@ def test_a_swapped_model_still_gets_the_filtered_prompt(run, model, prompts):
 @fault("strength 0", "the prompt passes unchecked, report and log say 'guard not active'")
 def test_strength_zero_is_called_not_active(pack, clip, weapons, run, caplog):
     settings = pack.host.report.reports.Settings(strength=0.0)
-    positive, report = pack.host.prompt.guard.guard_prompt(clip, "a pistol", (weapons,), settings)
+    positive, report = outputs(pack.host.prompt.guard.guard_prompt(clip, "a pistol", (weapons,), settings))
     assert report["verdict"].startswith("Guard not active: strength is 0")
     assert any("Guard not active: strength is 0" in line for line in caplog.messages)
     _, report, _ = run(positive)

@@ -306,7 +306,7 @@ def test_cold_and_warm_give_the_same_scores(pack, clip, weapons, monkeypatch):
     def report() -> dict:
         return pack.host.prompt.guard.guard_prompt(
             clip, "a cat and a pistol", (weapons,), pack.host.report.reports.Settings()
-        )[1]
+        ).report()
 
     warm, store = report(), store_of(pack, clip)
     monkeypatch.setattr(store, "_kept", collections.OrderedDict())

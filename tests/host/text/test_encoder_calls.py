@@ -37,7 +37,7 @@ def cost(pack, clip, weapons, monkeypatch):
     def cost(text: str, subspaces=(weapons,), cold: bool = False) -> tuple[int, int, int]:
         def guard() -> dict:
             settings = pack.host.report.reports.Settings()
-            return pack.host.prompt.guard.guard_prompt(clip, text, tuple(subspaces), settings)[1]
+            return pack.host.prompt.guard.guard_prompt(clip, text, tuple(subspaces), settings).report()
 
         guard()
         with monkeypatch.context() as patched:

@@ -11,6 +11,7 @@ import torch
 from host_nodes import HostNodes
 from tiny_encoders import STEERED
 from tiny_families import FAMILIES
+from tracing import outputs
 
 SIZES = dict.fromkeys(("width", "height", "crop_w", "crop_h", "target_width", "target_height"), 1024)
 LONG = "an apple and the moon, " * 16  # more than 75 tokens
@@ -33,8 +34,10 @@ class Built:
     family: str
 
     def guard(self, texts: dict, **settings):
-        return self.pack.host.prompt.guard.guard_texts(
-            self.clip, texts, self.subspaces, self.pack.host.report.reports.Settings(**settings)
+        return outputs(
+            self.pack.host.prompt.guard.guard_texts(
+                self.clip, texts, self.subspaces, self.pack.host.report.reports.Settings(**settings)
+            )
         )
 
     def stock(self, texts: dict) -> list:
@@ -109,7 +112,9 @@ def test_a_word_flagged_in_one_text_is_gone_from_it(built, name):
 
 def test_of_one_text_the_report_says_which_encoder_cannot_tell_its_words_apart(built):
     settings = built.pack.host.report.reports.Settings()
-    _, report = built.pack.host.prompt.guard.guard_prompt(built.clip, "a cat and a pistol", built.subspaces, settings)
+    _, report = outputs(
+        built.pack.host.prompt.guard.guard_prompt(built.clip, "a cat and a pistol", built.subspaces, settings)
+    )
     assert report["flagged"] == 1
     joined = built.family == "HiDream" and version("transformers") >= "5"
     assert [note.split("'")[1] for note in report["notes"] if "loses the spaces" in note] == ["llama"] * joined

@@ -13,6 +13,7 @@ import tiny_models
 import torch
 from test_families import equal, guard, letters
 from tiny_encoders import REFUSED, STEERED
+from tracing import outputs
 
 from dev import setup_host
 
@@ -96,8 +97,8 @@ def test_what_else_the_model_gets_of_the_prompt_is_cleaned(built, pack, record):
 def test_what_other_nodes_put_in_its_place_is_noticed(built, pack):
     _, row, clip, subspaces = built
     marks = pack.host.conditioning.marks
-    ((tensor, options), *_), _ = pack.host.prompt.guard.guard_prompt(
-        clip, row.prompt, subspaces, pack.host.report.reports.Settings()
+    ((tensor, options), *_), _ = outputs(
+        pack.host.prompt.guard.guard_prompt(clip, row.prompt, subspaces, pack.host.report.reports.Settings())
     )
     stock = clip.encode_from_tokens_scheduled(clip.tokenize(row.prompt))[0][1]
     assert marks.intact(tensor, options)
@@ -113,7 +114,7 @@ def test_half_the_strength_is_half_way_in_all_states(built, pack):
     stock, whole, half = (
         pack.host.prompt.guard.guard_prompt(
             clip, row.prompt, subspaces, pack.host.report.reports.Settings(strength=strength)
-        )[0][0]
+        ).conditioning[0]
         for strength in (0.0, 1.0, 0.5)
     )
     torch.testing.assert_close(half[0], torch.lerp(stock[0], whole[0], 0.5))
@@ -125,11 +126,11 @@ def test_half_the_strength_is_half_way_in_all_states(built, pack):
 def test_nothing_flagged_and_strength_0_are_the_stock_encoding(built, pack, record):
     name, row, clip, subspaces = built
     guard_prompt, settings = pack.host.prompt.guard.guard_prompt, pack.host.report.reports.Settings
-    checked, found = guard_prompt(clip, HARMLESS, subspaces, settings(threshold=NOTHING))
+    checked, found = outputs(guard_prompt(clip, HARMLESS, subspaces, settings(threshold=NOTHING)))
     assert found["tokens"]  # it was checked
     assert found["flagged"] == 0
     assert equal(checked, clip.encode_from_tokens_scheduled(clip.tokenize(HARMLESS)))
-    off, _ = guard_prompt(clip, row.prompt, subspaces, settings(strength=0.0))
+    off, _ = outputs(guard_prompt(clip, row.prompt, subspaces, settings(strength=0.0)))
     assert equal(off, clip.encode_from_tokens_scheduled(clip.tokenize(row.prompt)))
     record(name, unflagged="bit-identical")
 
@@ -138,7 +139,9 @@ def test_only_the_users_words_are_judged(built, pack):
     """Neither the chat template nor padding is a word, for a short prompt and for none."""
     _, row, clip, subspaces = built
     for text in ("a cat", ""):
-        _, report = pack.host.prompt.guard.guard_prompt(clip, text, subspaces, pack.host.report.reports.Settings())
+        _, report = outputs(
+            pack.host.prompt.guard.guard_prompt(clip, text, subspaces, pack.host.report.reports.Settings())
+        )
         for key in row.encoders:  # a tokenizer may lose the space
             assert "".join(t["text"] for t in report["tokens"] if t["encoder"] == key) == text.replace(" ", ""), key
 

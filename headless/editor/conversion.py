@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .group_nodes import SUBGRAPH_INPUT, SUBGRAPH_OUTPUT, subgraph_of_group
+from ..workflow import WorkflowError, as_link
+from .graph import SUBGRAPH_INPUT, SUBGRAPH_OUTPUT, Graph, Wire
+from .group_nodes import subgraph_of_group
 from .widgets import CONTROLS, known_widgets, paired, values_of_seeds, widgets_of
-from .workflow import WorkflowError
 
 MUTED, BYPASSED = 2, 4  # `mode` of a node
 DEEPEST = 50  # subgraphs within each other
@@ -34,11 +35,6 @@ UNSEEN = {
 }
 
 
-def is_editor_format(document) -> bool:
-    """Whether `document` is a workflow as the editor saves it."""
-    return isinstance(document, dict) and isinstance(document.get("nodes"), list) and "links" in document
-
-
 def to_api(document: dict, object_info: dict | None = None) -> dict:
     """The nodes of a saved workflow in API format.
 
@@ -51,31 +47,6 @@ def to_api(document: dict, object_info: dict | None = None) -> dict:
         if isinstance(error, WorkflowError):
             raise
         raise WorkflowError(f"this workflow of the editor is damaged ({type(error).__name__}: {error}).") from error
-
-
-class Graph:
-    """One graph of the file: the whole, or one use of a subgraph; `path` stands before the ids of its nodes."""
-
-    def __init__(self, data: dict, path: str = "", outer: tuple[Graph, dict] | None = None):
-        self.path, self.outer = path, outer
-        self.nodes = {node["id"]: node for node in data["nodes"]}
-        links = data.get("links") or []
-        self.links = {
-            link[0]: link for link in map(_link, links.values() if isinstance(links, dict) else links) if link
-        }
-        self.interface = data
-        self.inner: dict = {}  # id of a subgraph node -> its Graph
-
-    def name(self, node: dict) -> str:
-        return f"{self.path}{node['id']}"
-
-
-def _link(link) -> tuple | None:
-    """(id, origin, slot, target, slot, type), of either way to write it down."""
-    if isinstance(link, dict):
-        keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
-        return tuple(link.get(key) for key in keys)
-    return tuple(link) if link else None
 
 
 class Conversion:
@@ -95,7 +66,7 @@ class Conversion:
         if not found:
             raise WorkflowError("no node of this workflow would run: all are muted, bypassed or notes.")
         for node in found.values():  # as the editor does with what a muted node leaves
-            gone = [name for name, value in node["inputs"].items() if _is_link(value) and value[0] not in found]
+            gone = [name for name, value in node["inputs"].items() if as_link(value) and value[0] not in found]
             for name in gone:
                 del node["inputs"][name]
         return found
@@ -149,9 +120,10 @@ class Conversion:
         if slot is None:
             slot = {"name": name, "widget": {"name": name}}
             node["inputs"].append(slot)
-        number = f"outside {len(graph.links)}"
-        slot["link"] = number
-        graph.links[number] = (number, SUBGRAPH_INPUT, len(graph.interface["inputs"]), node["id"], 0, entry.get("type"))
+        wire_id = f"outside {len(graph.wires)}"
+        slot["link"] = wire_id
+        place = len(graph.interface["inputs"])
+        graph.wires[wire_id] = Wire(wire_id, SUBGRAPH_INPUT, place, node["id"], 0, entry.get("type"))
         graph.interface["inputs"].append({"name": entry["name"]})
 
     @staticmethod
@@ -199,21 +171,21 @@ class Conversion:
 
     def source(self, graph: Graph, slot: dict, depth: int) -> tuple | None:
         """(id, slot) of what really arrives at an input, (value,) of a primitive node, None where nothing does."""
-        link = graph.links.get(slot["link"])
-        return self._origin(graph, link[1], link[2], link[5], depth) if link else None
+        wire = graph.wires.get(slot["link"])
+        return self._origin(graph, wire, depth) if wire else None
 
-    def _origin(self, graph: Graph, origin, slot: int, kind, depth: int) -> tuple | None:
+    def _origin(self, graph: Graph, wire: Wire, depth: int) -> tuple | None:
         if depth > LONGEST:
             raise WorkflowError("connections of this workflow run in a circle.")
         depth += 1
-        if origin == SUBGRAPH_INPUT:
-            return self._from_outside(graph, slot, depth)
-        node = graph.nodes.get(origin)
+        if wire.origin == SUBGRAPH_INPUT:
+            return self._from_outside(graph, wire.origin_slot, depth)
+        node = graph.nodes.get(wire.origin)
         if node is None or node.get("mode") == MUTED:
             return None
         inputs = node.get("inputs") or []
         if node.get("mode") == BYPASSED:
-            return self._past(graph, node, slot, kind, depth)
+            return self._past(graph, node, wire, depth)
         if node["type"] in REROUTES:
             return self.source(graph, inputs[0], depth) if inputs and inputs[0].get("link") is not None else None
         if node["type"] == "PrimitiveNode":
@@ -224,14 +196,15 @@ class Conversion:
         if node["type"] == "SetNode":
             return self.source(graph, inputs[0], depth) if inputs and inputs[0].get("link") is not None else None
         if node["type"] in self.subgraphs:
-            return self._from_inside(self._inside(graph, node), slot, depth)
-        return graph.name(node), slot
+            return self._from_inside(self._inside(graph, node), wire.origin_slot, depth)
+        return graph.name(node), wire.origin_slot
 
-    def _past(self, graph: Graph, node: dict, slot: int, kind, depth: int) -> tuple | None:
+    def _past(self, graph: Graph, node: dict, wire: Wire, depth: int) -> tuple | None:
         """What a bypassed node passes on: of the input at the same place, or else of the first of the same type."""
         inputs = node.get("inputs") or []
         outputs = node.get("outputs") or []
-        kind = outputs[slot].get("type", kind) if slot < len(outputs) else kind
+        slot = wire.origin_slot
+        kind = outputs[slot].get("type", wire.type) if slot < len(outputs) else wire.type
         places = [slot, *range(len(inputs))]
         match = next((n for n in places if n < len(inputs) and inputs[n].get("type") == kind), None)
         if match is None or inputs[match].get("link") is None:
@@ -267,26 +240,17 @@ class Conversion:
 
     def _from_inside(self, graph: Graph, slot: int, depth: int) -> tuple | None:
         """What comes out of a subgraph at its output `slot`."""
-        for link in graph.links.values():
-            if link[3] == SUBGRAPH_OUTPUT and link[4] == slot:
-                return self._origin(graph, link[1], link[2], link[5], depth)
+        for wire in graph.wires.values():
+            if wire.target == SUBGRAPH_OUTPUT and wire.target_slot == slot:
+                return self._origin(graph, wire, depth)
         return None
 
 
 def _promoted(graph: Graph) -> list[int]:
     """The inputs of a subgraph that are widgets of nodes inside: its node has a value for each, in this order."""
-    targets = {(link[2], link[3]): link[4] for link in graph.links.values() if link[1] == SUBGRAPH_INPUT}
     found = set()
-    for (place, target), at in targets.items():
-        slots = graph.nodes.get(target, {}).get("inputs") or []
-        if at < len(slots) and "widget" in slots[at]:
-            found.add(place)
+    for wire in graph.wires.values():
+        slots = graph.nodes.get(wire.target, {}).get("inputs") or []
+        if wire.origin == SUBGRAPH_INPUT and wire.target_slot < len(slots) and "widget" in slots[wire.target_slot]:
+            found.add(wire.origin_slot)
     return sorted(found)
-
-
-def _is_link(value) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
-
-
-def _is_link(value) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)

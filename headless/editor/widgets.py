@@ -14,7 +14,7 @@ WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
 @functools.cache
 def known_widgets() -> dict[str, list[str]]:
-    return json.loads(Path(__file__).with_name("widgets.json").read_text("utf-8"))
+    return json.loads(Path(__file__).parents[1].joinpath("widgets.json").read_text("utf-8"))
 
 
 def paired(names: list[str], values: list) -> Iterator[tuple[str, object]]:

@@ -28,11 +28,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .batch import PROMPT, SEED, Batch, prompt_input, read_table
-from .client import SILENCE, Client, PromptFailed, PromptInterrupted, PromptRejected, Result, address
-from .files import read_document
-from .guards import GUARDS
-from .workflow import Workflow, WorkflowError, command_line
+from ..batch import PROMPT, SEED, Batch, prompt_input, read_table
+from ..client import SILENCE, Client, PromptFailed, PromptInterrupted, PromptRejected, Result, address
+from ..files import read_document
+from ..guards import GUARDS
+from ..workflow import Workflow, WorkflowError
+from .options import command_line
 
 SEEDS = ("seed", "noise_seed")
 REPORTING = dict.fromkeys((*GUARDS, "SelfValidatingSampler", "SafreeMeasureConcept"), 1)  # slot of the report

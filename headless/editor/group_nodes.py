@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = -10, -20  # as the origin and the target of a link inside a subgraph
+from .graph import SUBGRAPH_INPUT, SUBGRAPH_OUTPUT
 
 
 def subgraph_of_group(group: dict) -> dict:
