@@ -63,8 +63,7 @@ def _outer_sample(switch: Switch, tell: Tell | None):
     def outer_sample(executor, *args, **kwargs):
         guider = executor.class_obj
         sigmas = kwargs["sigmas"] if "sigmas" in kwargs else args[3]
-        with naming(lambda: switch.node):
-            run = start(guider, sigmas, switch)
+        run = start(guider, sigmas, switch)
         options = guider.model_options  # the run's own copy
         _order_wrappers(options)
         options["transformer_options"][WRAPPER] = run
@@ -92,13 +91,15 @@ def _order_wrappers(options: dict) -> None:
 
 def start(guider, sigmas: torch.Tensor, switch: Switch) -> Run:
     """Check a guider's conds, and put in their place those that are switched at t' and tagged."""
-    record = RunRecord(switch, part_of(sigmas, switch.schedule))
-    checks.check_width(guider)
+    with naming(lambda: switch.node):
+        record = RunRecord(switch, part_of(sigmas, switch.schedule))
+        checks.check_width(guider)
     for problem in checks.problems_before_sampling(guider.conds, switch.negatives):
         record.raise_or_warn(problem)
     sampling = guider.model_patcher.get_model_object("model_sampling")
     conds = RunConds(guider)
-    guider.conds = _switched(guider.conds, sigmas, sampling, record, conds)
+    with naming(lambda: switch.node):
+        guider.conds = _switched(guider.conds, sigmas, sampling, record, conds)
     calls = ModelCalls(conds, record, checks.conds_to_evaluate(guider.conds, sigmas, sampling))
     guidance = GuidanceWatch(conds, record, sigmas.tolist())
     guidance.start()
