@@ -66,7 +66,8 @@ def learn(model, clip, subspace: ConceptSubspace, settings: PictureSettings) -> 
     if learned.sensitivity < FOUND:
         logging.warning(
             "SAFREE: '%s' is found in %.0f %% of the pictures that were asked for it. Does the model know the phrases?",
-            *(learned.name, 100 * learned.sensitivity),
+            learned.name,
+            100 * learned.sensitivity,
         )
     return learned
 
@@ -102,10 +103,14 @@ def _draw(model, clip, texts: list[str], settings: PictureSettings, seed: int) -
     blank = torch.zeros(len(texts), latent_format.latent_channels, *size)
     nodes.common_ksampler(
         model,
-        *(settings.seed + seed, settings.steps, settings.cfg, SAMPLER, SCHEDULER),
-        _stacked(clip, texts),
-        _encoded(clip, ""),
-        {"samples": blank.to(comfy.model_management.intermediate_device())},
+        seed=settings.seed + seed,
+        steps=settings.steps,
+        cfg=settings.cfg,
+        sampler_name=SAMPLER,
+        scheduler=SCHEDULER,
+        positive=_stacked(clip, texts),
+        negative=_encoded(clip, ""),
+        latent={"samples": blank.to(comfy.model_management.intermediate_device())},
     )
 
 
@@ -136,11 +141,17 @@ def _fitted(shown: Recorder, clean: Recorder, clip, subspace: ConceptSubspace) -
         hits.append(hit.cpu())
     if not torch.isfinite(torch.stack(chances)).all():
         raise SafreeError("the model's features hold NaN or infinity. Check its precision and its LoRAs.")
-    tensor, options = _encoded(clip, "")[0]
+    empty, options = _encoded(clip, "")[0]
+    pooled = options.get("pooled_output")
     return ConceptPresence(
-        *(subspace.name, subspace.phrases, tuple(levels), tuple(probes)),
-        *(torch.stack(chances, 1), torch.stack(hits, 1)),
-        *(tensor.cpu(), None if options.get("pooled_output") is None else options["pooled_output"].cpu()),
+        name=subspace.name,
+        phrases=subspace.phrases,
+        sigmas=tuple(levels),
+        probes=tuple(probes),
+        clean=torch.stack(chances, 1),
+        shown=torch.stack(hits, 1),
+        empty=empty.cpu(),
+        pooled=None if pooled is None else pooled.cpu(),
     )
 
 

@@ -9,10 +9,10 @@ import comfy.patcher_extension
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-from ...safree import check_share
+from ...safree import SafreeError, check_share
 from ...safree.fourier import re_attend
 from .. import compat
-from ..features.unet_decoder import check_unet, decoder_entry, decoder_widths, with_patch
+from ..features.unet_decoder import decoder_entry, decoder_widths, network_of, with_patch
 from .reference_branch import References, UNetCall, add, encode, rows_of, tell_copies_apart
 
 WRAPPER = "safree_reattention"
@@ -40,7 +40,12 @@ def patch(model, settings: Settings):
 
     Raises SafreeError for a model without a UNet.
     """
-    check_unet(model, "re-attention works on the skip features")
+    network = network_of(model)
+    if not isinstance(network, UNetModel):
+        raise SafreeError(
+            "re-attention works on the skip features of a UNet (SD1.x, SD2.x, SDXL); this model is a "
+            f"{type(network).__name__}. Remove this node; SafreeConditioning alone guards every model."
+        )
     patched = model.clone()
     if settings.active:
         kinds = comfy.patcher_extension.WrappersMP
