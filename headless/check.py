@@ -198,7 +198,7 @@ class Rules:
             yield Problem(node, kind, "on_problem", (f"on_problem {shown(value)}: only 'error' stops the run",))
         if self.arithmetic and (value := inputs.get("negatives")) not in CLEANING and self._keeps_words(node):
             # it keeps all words of a guarded negative as long as that is drawn away from, which sums of runs turn round
-            reason = f"negatives {shown(value)}: only {' and '.join(map(repr, CLEANING))} count {self.arithmetic}"
+            reason = f"negatives {shown(value)}: only 'guarded' counts (or 'cleaned') {self.arithmetic}"
             yield Problem(node, kind, "negatives", (reason,))
 
     def _keeps_words(self, node: str) -> bool:

@@ -88,13 +88,14 @@ def _subspace_fault(workflow: Workflow, node: str, clip: Link | None, policy: Po
         return f"{label} has no phrases"
     if policy.concept_sets and (retain != "" or (phrases != "" and _must_be_as_shipped(inputs, policy))):
         return f"{label} has phrases or exemptions of its own"
-    if policy.concept_sets and clip and workflow.link(node, "clip") != clip:
+    own_clip = workflow.link(node, "clip")
+    if policy.concept_sets and clip and own_clip != clip and _must_be_as_shipped(inputs, policy):
         return f"{label} has another CLIP than the prompt"
     return None
 
 
 def _must_be_as_shipped(inputs: dict, policy: Policy) -> bool:
-    """Whether a ConceptSubspace may have no phrases of its own: a required one, and any of a stranger."""
+    """Whether a ConceptSubspace may have nothing of its own: a required one, and any of a stranger."""
     return policy.strangers or inputs.get("concept_set") in policy.concept_sets
 
 
