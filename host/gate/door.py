@@ -68,7 +68,7 @@ class Gate:
             logging.warning("SAFREE: a prompt was refused. %s", refusal)
             raise
         result = self._put(passed, *rest, **more)
-        self._sent.append((passed, asking.known_by))
+        self._sent = [*self._waiting(), (passed, asking.known_by)]
         return result
 
     def _passing(self, item, asking: Asking) -> tuple:

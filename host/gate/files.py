@@ -21,6 +21,7 @@ FOLDERS = {  # of ComfyUI's models, by the kind in a policy
     "embeddings": ("embeddings",),
 }
 EMBEDDING = re.compile(r"embedding:([^\s,()]+)")  # in a prompt, as ComfyUI's tokenizer reads it
+OUR_TEXTS = ("text", "text_l", "text_g", "text_t5xxl", "text_llm", "text_bert", "prompt")  # of our guards
 CHUNK = 2**20
 
 
@@ -55,7 +56,7 @@ def _fault(kind: str, name: str, value, schema: dict, workflow: Workflow, node: 
 def _texts(kind: str) -> tuple[str, ...]:
     """The inputs of a class that hold prompts."""
     if kind in ENCODING:
-        return ("text", "text_l", "text_g", "text_t5xxl", "text_llm", "text_bert", "prompt")
+        return OUR_TEXTS
     facts = load().get(kind)
     return tuple(text for encoder in facts.encodes.values() for text in encoder.texts) if facts else ()
 
