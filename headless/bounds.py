@@ -1,4 +1,4 @@
-"""How large a workflow may be that is looked at: with these bounds every check takes time in proportion to its bytes."""
+"""How large a workflow may be that is looked at: with these bounds a check takes time in proportion to its bytes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def check_bounds(workflow: Workflow, most_nodes: int = MAX_NODES) -> None:
                 f"inputs may have {LONGEST_NAME}."
             )
         if len(inputs) > MOST_INPUTS:
-            raise WorkflowError(f"node {shown(node)} has {len(inputs):,} inputs; at most {MOST_INPUTS:,} are looked at.")
+            raise WorkflowError(
+                f"node {shown(node)} has {len(inputs):,} inputs; at most {MOST_INPUTS:,} are looked at."
+            )
         if any(_is_deeper(value) for value in inputs.values()):
             raise WorkflowError(f"node {shown(node)} has lists within lists more than {DEEPEST} deep.")
 

@@ -193,7 +193,9 @@ class Rules:
         """Settings of our sampler and patch with which the guard does not hold to the end."""
         kind, inputs = self.workflow.kind(node), self.workflow.inputs(node)
         if not self.policy.any_mode and (value := inputs.get("filtered_steps")) != -1:
-            yield Problem(node, kind, "filtered_steps", (f"filtered_steps {shown(value)}: only -1 lets the guard decide",))
+            yield Problem(
+                node, kind, "filtered_steps", (f"filtered_steps {shown(value)}: only -1 lets the guard decide",)
+            )
         if self.policy.strangers and (value := inputs.get("on_problem", "error")) != "error":
             yield Problem(node, kind, "on_problem", (f"on_problem {shown(value)}: only 'error' stops the run",))
         if self.arithmetic and (value := inputs.get("negatives")) not in CLEANING and self._keeps_words(node):

@@ -8,7 +8,6 @@ from .knowledge import Knowledge
 from .limits import beyond
 from .workflow import Workflow
 
-
 OVERSHOOTING = ("bicubic",)  # ways to scale a picture that go past its lightest and darkest
 
 

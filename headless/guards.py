@@ -25,7 +25,9 @@ def faults_of_guard(workflow: Workflow, node: str, policy: Policy) -> tuple[str,
         if inputs.get("mode") != "adaptive":
             faults.append(f"{label} has mode {shown(inputs.get('mode'))}, which lets much pass; only 'adaptive' counts")
         if inputs.get("self_validation") not in ("auto", "whole schedule"):
-            faults.append(f"{label} has self_validation {shown(inputs.get('self_validation'))}, which ends the filter early")
+            faults.append(
+                f"{label} has self_validation {shown(inputs.get('self_validation'))}, which ends the filter early"
+            )
     return tuple(faults)
 
 

@@ -13,7 +13,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 FOLDER = Path(__file__).with_name("packs")
-CHANGES = ("guidance", "attention", "conditioning", "latents", "pictures", "model", "files", "network", "program", "folder", "learning")
+CHANGES = (
+    "guidance",
+    "attention",
+    "conditioning",
+    "latents",
+    "pictures",
+    "model",
+    "files",
+    "network",
+    "program",
+    "folder",
+    "learning",
+)
 OWN_NODES = ("nodes", "comfy_extras")  # python_module of ComfyUI's own nodes
 # Types that no prompt fits in. A node whose inputs and outputs are all among them cannot bring one to a sampler.
 WORDLESS_TYPES = frozenset(

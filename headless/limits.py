@@ -9,7 +9,6 @@ from .flow import number
 from .knowledge import Knowledge
 from .workflow import Workflow
 
-
 LONGEST_SIGMAS = 2_000  # characters; ComfyUI's own pattern takes time with their square
 NUMBER = re.compile(r"[-+]?\d*\.?\d+")  # what ComfyUI's finds in a text without two dots in a row
 
@@ -30,7 +29,8 @@ def beyond(workflow: Workflow, known: Knowledge, node: str, limits: dict[str, li
         if not within(number(workflow, known, node, name, primitives_only=True), limits[name])
     ]
     return tuple(
-        f"{name} is {shown(given[name])}; known to be harmless is only {_words(limits[name])}" for name in sorted(outside)
+        f"{name} is {shown(given[name])}; known to be harmless is only {_words(limits[name])}"
+        for name in sorted(outside)
     )
 
 

@@ -148,7 +148,7 @@ def _fault_of_meaning(document: dict) -> tuple[tuple, str] | None:
     for name, entry in document["policies"].items():
         path = ("policies", name)
         if entry["trust"] != "all" and not entry.get("concept_sets"):
-            return path, "has no concept_sets; name what must be guarded against, such as [\"nudity\"]"
+            return path, 'has no concept_sets; name what must be guarded against, such as ["nudity"]'
         for kind in KINDS:
             for place, one in enumerate(entry.get(kind, ())):
                 if one.startswith("sha256:") and not DIGEST.fullmatch(one):

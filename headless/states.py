@@ -28,7 +28,7 @@ class State(NamedTuple):
 class Judged(NamedTuple):
     """A point of the workflow, and as what its conditioning is judged.
 
-    role: 'positive', 'negative' (quality words and zeros will do), 'zero' or 'filtered' (what becomes of its text later)
+    role: 'positive', 'negative' (quality words and zeros will do), 'zero', 'filtered' (what becomes of its text later)
     """
 
     point: Point
@@ -79,7 +79,9 @@ class States:
         kind = self.workflow.kind(point.node) if point.node in self.workflow else ""
         if kind == FILTER and point.slot == 0:  # it steers the prompt; a second text beside it stays
             faults = self._guard(point.node)
-            return self._sources(point.node, [Source("conditioning")], "filtered"), lambda states: merged([faults, *states])
+            return self._sources(point.node, [Source("conditioning")], "filtered"), lambda states: merged(
+                [faults, *states]
+            )
         sources = carried(self.workflow, self.known, point)
         if sources is None:
             made = self._made(point, kind, role)
@@ -116,7 +118,7 @@ class States:
 
     def _says_nothing(self, point: Point, encoder: Encoder, role: str) -> bool:
         """Whether an unguarded encoding is harmless in this role: a list of faults of a picture, or zero later on."""
-        if role == "filtered" or role == "zero" and leaves_nothing(self.workflow, point.node, encoder):
+        if role == "filtered" or (role == "zero" and leaves_nothing(self.workflow, point.node, encoder)):
             return True
         inputs = self.workflow.inputs(point.node)
         plain = all(only_quality_words(inputs.get(name, "")) for name in encoder.texts)

@@ -22,7 +22,7 @@ LONGEST_WAY = 64  # nodes from an encoder to the loader of its CLIP
 
 
 def leaves_nothing(workflow: Workflow, node: str, encoder: Encoder) -> bool:
-    """Whether the zeroed output of an encoding node holds nothing of its text: it has one text, and a CLIP that is known."""
+    """Whether the zeroed output of an encoding node holds nothing of its text: one text, and a CLIP that is known."""
     if len(encoder.texts) != 1:
         return False
     name = encoder.clip

@@ -46,7 +46,7 @@ _asking: contextvars.ContextVar[Asking | None] = contextvars.ContextVar("safree_
 
 
 class Gate:
-    """What stands before one server's queue. policy: what to hold to, or the fault because of which nothing is queued."""
+    """What stands before one server's queue. policy: what to hold to, or why nothing is queued at all."""
 
     def __init__(self, policy: PolicyFile | PolicyError, server):
         self.policy, self.server = policy, server
@@ -153,7 +153,7 @@ class Gate:
 
 
 def answer(refusal: Refused) -> web.Response:
-    """ComfyUI's answer to an invalid prompt, with what is wrong at the nodes where it is, so that the editor shows it."""
+    """ComfyUI's answer to an invalid prompt, with what is wrong at its node, so that the editor shows it."""
     nodes: dict = {}
     for problem in refusal.problems:
         entry = {"class_type": problem.class_type, "dependent_outputs": [], "errors": []}

@@ -46,7 +46,9 @@ def _fault(kind: str, name: str, value, schema: dict, workflow: Workflow, node: 
     if "embeddings" not in terms.files:
         return ""
     if connected and name in _texts(kind):
-        return "is a text from another node; under this policy prompts stand in the node, since they may name embeddings"
+        return (
+            "is a text from another node; under this policy prompts stand in the node, since they may name embeddings"
+        )
     for found in EMBEDDING.findall(value) if isinstance(value, str) else ():
         if not _named(found, "embeddings", terms):
             return f"names the embedding {found!r}, which this policy does not"
