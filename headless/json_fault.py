@@ -82,9 +82,34 @@ def _is_one_of(value, wanted: str | list[str]) -> bool:
 
 
 def line_of(text: str, path: Path) -> int:
-    """The line of JSON `text` where the value at `path` stands, found by its keys."""
-    at = 0
-    for key in path:
-        if isinstance(key, str) and (found := re.compile(re.escape(json.dumps(key)) + r"\s*:").search(text, at)):
-            at = found.start()
+    """The line of JSON `text` where the value at `path`, or its key, stands; as near as it can be found."""
+    at = value = _blank(text, 0)
+    for step in path:
+        found = _inside(text, value, step)
+        if found is None:
+            break
+        at, value = found
     return text.count("\n", 0, at) + 1
+
+
+def _inside(text: str, at: int, step: str | int) -> tuple[int, int] | None:
+    """(where its key or itself begins, where the value begins) of a part of the object or list that begins at `at`."""
+    decode, place, position = json.JSONDecoder().raw_decode, 0, _blank(text, at + 1)
+    while text[position] not in "]}":
+        begin, key = position, place
+        if text[at] == "{":
+            key, position = decode(text, position)
+            position = _blank(text, _blank(text, position) + 1)  # past the colon
+        if key == step:
+            return begin, position
+        position = _blank(text, decode(text, position)[1])
+        position = _blank(text, position + 1) if text[position] == "," else position
+        place += 1
+    return None
+
+
+def _blank(text: str, at: int) -> int:
+    """The first place from `at` on that is no blank."""
+    while text[at] in " \t\r\n":
+        at += 1
+    return at
