@@ -106,7 +106,7 @@ def test_everyone_else_may_be_nobody(write):
         (changed("policies", "public", "waiting", to=0), 11, "less than 1"),
         (changed("policies", "public", "waiting", to=True), 11, "which is not a whole number"),
         (changed("policies", "public", "concepts", to=["nudity"]), 12, "policies.public.concepts is unknown here"),
-        (changed("policies", "public", "models", to=["sha256:12"]), 12, "no sha256: with 64 hex digits"),
+        (changed("policies", "public", "models", to=["sha256:12"]), 13, "no sha256: with 64 hex digits"),
         (changed("who", 0, "policy", to="boss"), 26, "'boss', and no policy has that name"),
         (changed("who", 0, "key_sha256", to="secret"), 25, "is not of the form"),
         (changed("who", 1, to={"policy": "staff"}), 28, "needs one of key_sha256, address, header"),
