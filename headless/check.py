@@ -35,6 +35,7 @@ BURDENS = {  # what strangers may not do to a server, by what a node changes
     "program": "runs what the workflow brings",
     "folder": "reads files that the workflow names",
     "learning": "learns from a workflow's texts for minutes",
+    "schedule": "changes the text encoder over the steps, while the guard judges one state of it",
 }
 OWN_PACKS = (CORE, "SAFREE")
 CLEANING = ("guarded", "cleaned")  # values of `negatives` with which a guarded one is always its cleaned encoding

@@ -16,7 +16,7 @@ import hmac
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .bounds import MAX_BYTES, MAX_NODES
@@ -145,29 +145,34 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict:
 
 def _fault_of_meaning(document: dict) -> tuple[tuple, str] | None:
     """(path, what is wrong) of the first fault that a schema cannot tell."""
-    for name, entry in document["policies"].items():
-        path = ("policies", name)
-        if entry["trust"] != "all" and not entry.get("concept_sets"):
-            return path, 'has no concept_sets; name what must be guarded against, such as ["nudity"]'
-        for kind in KINDS:
-            for place, one in enumerate(entry.get(kind, ())):
-                if one.startswith("sha256:") and not DIGEST.fullmatch(one):
-                    return (*path, kind, place), f"is {one!r}, which is no sha256: with 64 hex digits"
+    policies, others = document["policies"], document["everyone_else"]
+    found = [fault for name, entry in policies.items() for fault in _faults_of_terms(("policies", name), entry)]
     for place, entry in enumerate(document.get("who", ())):
-        path = ("who", place)
-        if sum(way in entry for way in WAYS) != 1:
-            return path, f"({entry['policy']!r}) needs one of {', '.join(WAYS)}, and no more"
-        if "header" in entry and not ("is" in entry and "from" in entry):
-            return (*path, "header"), "needs 'is', its value, and 'from', the addresses of the fronts that set it"
-        if entry["policy"] not in document["policies"]:
-            return (*path, "policy"), f"is {entry['policy']!r}, and no policy has that name"
-        for one in [entry[name] for name in ("address",) if name in entry] + entry.get("from", []):
-            if _network(one) is None:
-                return path, f"names {one!r}, which is no address such as 10.0.0.0/8"
-    others = document["everyone_else"]
-    if others is not None and others not in document["policies"]:
-        return ("everyone_else",), f"is {others!r}, and no policy has that name"
-    return None
+        found += _faults_of_entry(("who", place), entry, policies)
+    if others is not None and others not in policies:
+        found.append((("everyone_else",), f"is {others!r}, and no policy has that name"))
+    return found[0] if found else None
+
+
+def _faults_of_terms(path: tuple, entry: dict) -> Iterator[tuple[tuple, str]]:
+    if entry["trust"] != "all" and not entry.get("concept_sets"):
+        yield path, 'has no concept_sets; name what must be guarded against, such as ["nudity"]'
+    named = [(kind, place, one) for kind in KINDS for place, one in enumerate(entry.get(kind, ()))]
+    for kind, place, one in named:
+        if one.startswith("sha256:") and not DIGEST.fullmatch(one):
+            yield (*path, kind, place), f"is {one!r}, which is no sha256: with 64 hex digits"
+
+
+def _faults_of_entry(path: tuple, entry: dict, policies: dict) -> Iterator[tuple[tuple, str]]:
+    if sum(way in entry for way in WAYS) != 1:
+        yield path, f"({entry['policy']!r}) needs one of {', '.join(WAYS)}, and no more"
+    if "header" in entry and not ("is" in entry and "from" in entry):
+        yield (*path, "header"), "needs 'is', its value, and 'from', the addresses of the fronts that set it"
+    if entry["policy"] not in policies:
+        yield (*path, "policy"), f"is {entry['policy']!r}, and no policy has that name"
+    for one in [entry[name] for name in ("address",) if name in entry] + entry.get("from", []):
+        if _network(one) is None:
+            yield path, f"names {one!r}, which is no address such as 10.0.0.0/8"
 
 
 def _terms(name: str, entry: dict) -> Terms:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dev import setup_host
+from dev.browser import REASON
 from dev.editor import CHROMIUM, open_editor
 from dev.graphs import Run, guarded, node, unguarded
 from dev.server import Server
@@ -329,7 +330,7 @@ def test_without_a_policy_nothing_of_comfyui_is_touched(tmp_path):
     assert found[1]["middlewares"] == [*found[0]["middlewares"], "safree_gate"]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: no browser tests")
+@pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 def test_an_editor_in_a_browser_shows_why_a_workflow_is_refused(server):
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
     workflow = json.loads(Path(setup_host.ROOT, "example_workflows", "tiny_checkpoint.json").read_text("utf-8"))
