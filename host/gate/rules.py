@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...headless.bounds import check_bounds, shown
+from ...headless.bounds import MOST_PROBLEMS, check_bounds, shown
 from ...headless.check import OUR_PATCH, OUR_SAMPLER, unguarded_samplers
 from ...headless.policy import Problem
 from ...headless.policy_file import Terms
@@ -19,14 +19,15 @@ def problems(graph: dict, terms: Terms) -> list[Problem]:
     """Why a workflow may not be queued under `terms`; empty if it may. WorkflowError for what is none, or too large."""
     workflow = Workflow(graph)
     check_bounds(workflow, terms.nodes)
+    if terms.policy.strangers:
+        workflow = Workflow(tightened(graph))
     kinds = {workflow.kind(node) for node in workflow.nodes}
     schemas = {kind: schema for kind in kinds if (schema := compat.node_schema(kind))}
-    found = [*_strange(workflow, schemas)]
-    if found:
+    if found := list(_strange(workflow, schemas))[:MOST_PROBLEMS]:
         return found
     seen = Workflow({node: _as_the_server_reads(workflow, node, schemas) for node in workflow.nodes})
     found = unguarded_samplers(seen.nodes, schemas, terms.policy)
-    return [*found, *_too_large(seen, terms), *files.problems(seen, schemas, terms)]
+    return [*found, *_too_large(seen, terms), *files.problems(seen, schemas, terms)][:MOST_PROBLEMS]
 
 
 def tightened(graph: dict) -> dict:
