@@ -150,7 +150,8 @@ def node_schema(kind: str) -> dict | None:
     if node is None:
         return None
     if hasattr(node, "GET_NODE_INFO_V1"):
-        return node.GET_NODE_INFO_V1() | {"takes_all": getattr(node.GET_SCHEMA(), "accept_all_inputs", False)}
+        any_input = "accept_all_inputs" in {field.name for field in dataclasses.fields(io.Schema)}  # of newer versions
+        return node.GET_NODE_INFO_V1() | {"takes_all": any_input and node.GET_SCHEMA().accept_all_inputs}
     return {
         "input": node.INPUT_TYPES(),
         "output": node.RETURN_TYPES,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import dataclasses
+import hashlib
+import json
 import logging
 
 from aiohttp import web
@@ -34,12 +36,16 @@ class Refused(Exception):
         self.status, self.kind, self.message, self.problems = status, kind, message, problems
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Asking:
-    """Who a request comes from. terms: None for somebody who may queue nothing; known_by: key digest or address."""
+    """Who a request comes from. terms: None for somebody who may queue nothing; known_by: key digest or address.
+
+    passed: digest of the workflow that was looked at already, so that the queue need not look at the same one again
+    """
 
     terms: Terms | None
     known_by: str
+    passed: str = ""
 
 
 _asking: contextvars.ContextVar[Asking | None] = contextvars.ContextVar("safree_asking", default=None)
@@ -77,7 +83,8 @@ class Gate:
         if terms.policy is None:
             return item
         graph = compat.prompt_of(item)
-        self._hold(graph, terms)
+        if not asking.passed or asking.passed != digest(graph):
+            self._hold(graph, terms)
         waiting = sum(1 for one, whose in self._waiting() if whose == asking.known_by)
         if terms.waiting is not None and waiting >= terms.waiting:
             raise Refused(429, "safree_queue_share", f"{waiting} of your prompts wait already; at most that many may.")
@@ -137,7 +144,8 @@ class Gate:
         """The request to go on with: of a POST /prompt, what it holds is checked before ComfyUI reads it."""
         if not compat.queues_a_prompt(request):
             return request
-        terms = self._terms(asking or Asking(None, ""))
+        asking = asking or Asking(None, "")
+        terms = self._terms(asking)
         if terms.policy is None:
             return request
         small = request.clone(client_max_size=terms.bytes)
@@ -149,7 +157,13 @@ class Gate:
         except WorkflowError as error:
             raise Refused(400, "safree_no_workflow", str(error)) from error
         await asyncio.to_thread(self._hold, sent["prompt"], terms)
+        asking.passed = digest(sent["prompt"])
         return small
+
+
+def digest(graph) -> str:
+    """What tells two workflows apart; '' never comes out of it."""
+    return hashlib.sha256(json.dumps(graph).encode()).hexdigest()
 
 
 def answer(refusal: Refused) -> web.Response:
