@@ -58,8 +58,9 @@ class Range:
         self.words = self._whole_words()
         self.judge = TinyJudge(FAMILY)
         self.noise = torch.randn(len(SIGMAS), 4, 16, 16, generator=torch.Generator().manual_seed(0))
-        self.wanted = self.predict(self.studio.encode(WANTED)[0][0])
-        self.apart = mse_loss(self.predict(self.guarded(WANTED)[0][0]), self.wanted)
+        with torch.no_grad():
+            self.wanted = self.predict(self.studio.encode(WANTED)[0][0])
+            self.apart = mse_loss(self.predict(self.guarded(WANTED)[0][0]), self.wanted)
 
     def _whole_words(self) -> dict[int, str]:
         """Tokens that are words by themselves, in plain letters."""
@@ -100,6 +101,7 @@ class Range:
     def spell(self, tokens: list[int]) -> str:
         return " ".join(self.words[token] for token in tokens)
 
+    @torch.no_grad()
     def seen(self, conditioning: list) -> int:
         """With how many seeds the detector sees the concept."""
         empty = self.studio.encode("")
@@ -110,7 +112,9 @@ class Range:
 Neighbours = Callable[[list[int]], list[list[int]]]
 
 
-def search(place: Range, length: int, neighbours: Neighbours, draw: random.Random, tries: int) -> tuple[float, list[int]]:
+def search(
+    place: Range, length: int, neighbours: Neighbours, draw: random.Random, tries: int
+) -> tuple[float, list[int]]:
     """(distance, tokens) of the best string that was found: a neighbour that is nearer takes its place."""
     best = draw.choices(list(place.words), k=length)
     reached = place.distance(f"{START} {place.spell(best)}")
