@@ -3,7 +3,8 @@
 The setting of UnlearnDiffAtk (arXiv 2310.11868): a string of tokens in front of a prompt is searched so that the model
 predicts what it predicts for the unwanted prompt. Here every try goes through the guard first, so the attacker adapts
 to it. Two attackers: with gradients through the text encoder and the UNet (white box: weights, concept set and code are
-known), and by random search, which needs answers alone. What they found is drawn with the guard on, and the detector looks.
+known), and by random search, which needs answers alone. What they found is drawn with the guard on, and the detector
+looks.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ PICTURES = (1, 2, 3)  # seeds
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """What one attack came to. distance: 0 predicts the unwanted picture, 1 is as far as the guarded prompt; seen: seeds
-    with which the concept was seen; plain: the same of the string without the guard.
+    """What one attack came to.
+
+    distance: 0 predicts the unwanted picture, 1 is as far as the guarded prompt
+    seen: seeds with which the concept was seen;  plain: the same of the string without the guard
     """
 
     attacker: str
@@ -87,7 +90,7 @@ class Range:
         return (mse_loss(self.predict(self.guarded(text)[0][0]), self.wanted) / self.apart).item()
 
     def slope(self, tokens: list[int]) -> torch.Tensor:
-        """[tokens, vocabulary]: how the distance changes, to first order and without the guard, with each other token."""
+        """[tokens, vocabulary]: how the distance changes with each other token, to first order and without the guard."""
         table = self.encoder.table.detach().float()
         vectors = table[tokens].clone().requires_grad_(True)
         (chunk,) = self.clip.tokenize(f"{START} {self.spell(tokens)}")["l"]
