@@ -90,7 +90,7 @@ class Range:
         return (mse_loss(self.predict(self.guarded(text)[0][0]), self.wanted) / self.apart).item()
 
     def slope(self, tokens: list[int]) -> torch.Tensor:
-        """[tokens, vocabulary]: how the distance changes with each other token, to first order and without the guard."""
+        """[tokens, vocabulary]: how the distance changes with each other token, to first order, unguarded."""
         table = self.encoder.table.detach().float()
         vectors = table[tokens].clone().requires_grad_(True)
         (chunk,) = self.clip.tokenize(f"{START} {self.spell(tokens)}")["l"]
