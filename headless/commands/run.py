@@ -150,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
         override(workflow, assignment)
     if args.seed is not None:
         reseed(workflow, args.seed)
-    client = Client(address(args.server), args.silence)
+    client = Client(address(args.server), args.silence, args.key)
     if args.csv:
         return run_table(args, workflow, client)
     result = run_once(client, workflow, args.folder, print)
@@ -218,6 +218,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="SECONDS",
         help="give up without an answer (default %(default)s)",
     )
+    parser.add_argument("--key", default="", help="your key, for a server with a policy file")
     args = parser.parse_args(argv)
     try:
         return run(args)
