@@ -157,6 +157,11 @@ class Facts:
         return frozenset(source.input for source in (*sampler, *sum(lanes, ())))
 
     @property
+    def looks_at_values(self) -> bool:
+        """Whether settings of a node, not only its connections, decide what it does."""
+        return bool(self.samples or self.scales or self.texts or self.encodes or self.limits)
+
+    @property
     def inert(self) -> bool:
         """Whether neither conditioning, prompts nor a refusal have to do with it."""
         return not (self.refused or self.samples or self.texts or self.encodes or self.carries or self.wordless)

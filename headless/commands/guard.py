@@ -23,18 +23,18 @@ from pathlib import Path
 
 from ..files import Document, read_document
 from ..guard import guard
-from ..policy import Policy
 from ..workflow import Workflow, WorkflowError, write
 from .options import add_policy, command_line, object_info, policy_of
 
 
-def as_it_was(document: Document, twin: Workflow, policy: Policy) -> dict:
+def as_it_was(document: Document, twin: Workflow) -> dict:
     """What to write: a file like the one that was read. In API format where the editor's own cannot hold the twin."""
     try:
         return document.with_nodes(twin.nodes)
     except WorkflowError as error:
+        nodes = document.as_sent(twin.nodes)
         print(f"guard: written in API format, since {error}", file=sys.stderr)
-        return twin.nodes
+        return nodes
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         if report.unguarded and not args.partial:
             print("guard: nothing written; see UNGUARDED, or pass --partial.", file=sys.stderr)
             return 1
-        write(as_it_was(document, twin, policy), args.output, args.overwrite)
+        write(as_it_was(document, twin), args.output, args.overwrite)
     except WorkflowError as error:
         print(f"guard: {error}", file=sys.stderr)
         return 2
