@@ -50,7 +50,7 @@ class Document:
             return nodes
         if unnamed := [key for key in self.editing.unnamed if key in nodes]:
             raise NeedsServer(_without_names(self.workflow, unnamed))
-        return {key: self.editing.as_sent(node, choose) for key, node in nodes.items()}
+        return {key: self.editing.as_sent(key, node, choose) for key, node in nodes.items()}
 
     @property
     def types(self) -> dict[tuple[str, int | str], str]:

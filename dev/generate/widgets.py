@@ -15,7 +15,7 @@ import dataclasses
 import json
 
 from headless.editor.widgets import NOTHING, Widget, widgets_of
-from headless.knowledge import is_core
+from headless.object_info import is_core
 
 from .. import setup_host
 from ..compare_editor import opened_editor

@@ -30,8 +30,9 @@ from __future__ import annotations
 import json
 import sys
 
-from ..check import known_to, unguarded_samplers
+from ..check import known_in, unguarded_samplers
 from ..files import read_document
+from ..guard import unknown_nodes
 from ..workflow import WorkflowError
 from .options import add_policy, command_line, object_info, policy_of
 
@@ -50,16 +51,18 @@ def main(argv: list[str] | None = None) -> int:
     try:
         policy = policy_of(args, tuple(args.concept_set), strength=args.min_strength, any_mode=args.any_mode)
         info = object_info(args)
-        workflow = read_document(args.workflow, info).workflow
-        problems = unguarded_samplers(workflow.nodes, info, policy)
+        document = read_document(args.workflow, info)
+        workflow = document.workflow
+        problems = unguarded_samplers(workflow.nodes, info, policy, document.types)
     except WorkflowError as error:
         print(f"check: {error}", file=sys.stderr)
         return 2
     if args.json:
         print(json.dumps([vars(problem) for problem in problems], indent=1))
     else:
-        known = known_to(policy, info)
+        known = known_in(workflow, policy, info, document.types)
         samplers = sum(bool(known[kind].samples) for node in workflow.nodes if (kind := workflow.kind(node)) in known)
         passed = f"Every sampler is guarded ({samplers})." if samplers else "There is no sampler, so nothing to guard."
         print("\n".join(map(str, problems)) or passed)
+        print("".join(f"note: {note}.\n" for note in unknown_nodes(workflow, known)), end="")
     return 1 if problems else 0

@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
             raise WorkflowError(f"{args.output} is the input, which is never overwritten. Choose another name.")
         info = object_info(args)
         document = read_document(args.workflow, info)
-        twin, report = guard(document.workflow, policy, info, args.self_validation)
+        twin, report = guard(document.workflow, policy, info, args.self_validation, document.types)
         print(json.dumps(dataclasses.asdict(report), indent=1) if args.json else report)
         if report.unguarded and not args.partial:
             print("guard: nothing written; see UNGUARDED, or pass --partial.", file=sys.stderr)

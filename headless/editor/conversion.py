@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..names_by_rule import original
 from ..workflow import WorkflowError, as_link
 from .dynamic_text import resolved
 from .everywhere import KINDS as EVERYWHERE
@@ -17,7 +18,7 @@ from .everywhere import add_wires
 from .graph import Graph, refuse_contradictions
 from .group_nodes import spread, subgraph_of_group
 from .promoted import NOT_GIVEN
-from .sources import Sources, is_off
+from .sources import Given, Sources, is_off
 from .values import as_sent, controls_among, restored
 from .widgets import Widget, known_widgets, widgets_of
 
@@ -41,7 +42,7 @@ def to_api(document: dict, object_info: dict | None = None, choose=None) -> dict
     Raises WorkflowError where the editor itself would be needed; the text says for what.
     """
     conversion = read(document, object_info)
-    return {key: conversion.as_sent(node, choose) for key, node in conversion.nodes().items()}
+    return {key: conversion.as_sent(key, node, choose) for key, node in conversion.nodes().items()}
 
 
 def read(document: dict, object_info: dict | None = None) -> Conversion:
@@ -76,6 +77,7 @@ class Conversion:
         self.root = Graph(document)
         self.sources = Sources(self.inside, self.subgraphs)
         self._nodes: dict | None = None
+        self._plain: set[tuple[str, str]] = set()  # (node, input) of texts whose choices the editor leaves
         prepare(self.root)
 
     def nodes(self) -> dict:
@@ -93,15 +95,13 @@ class Conversion:
             self._nodes = found
         return self._nodes
 
-    def as_sent(self, node: dict, choose=None) -> dict:
+    def as_sent(self, key: str, node: dict, choose=None) -> dict:
         """A node of `nodes` with its texts as the editor sends them: without comments, one word of each choice."""
         dynamic = {widget.name for widget in self._widgets(node["class_type"]) or () if widget.dynamic}
         more = {"choose": choose} if choose else {}
-        inputs = {
-            name: resolved(value, **more) if name in dynamic and isinstance(value, str) else value
-            for name, value in node["inputs"].items()
-        }
-        return {**node, "inputs": inputs}
+        texts = [name for name in dynamic if isinstance(node["inputs"].get(name), str)]
+        sent = {name: resolved(node["inputs"][name], **more) for name in texts if (key, name) not in self._plain}
+        return {**node, "inputs": {**node["inputs"], **sent}}
 
     def types(self) -> dict[tuple[str, int | str], str]:
         """The types that the file names: of outputs by (id, slot), of inputs by (id, name); '*' names none."""
@@ -147,15 +147,27 @@ class Conversion:
 
     def _node(self, graph: Graph, node: dict) -> dict:
         inputs = {widget.name: as_sent(value) for widget, value, _ in self.widgets(graph, node) if widget.sent}
+        key = graph.name(node)
         if graph.outer and not graph.interface.get("group"):
-            inputs |= self._given_outside(graph, node, inputs)
+            outside = self._given_outside(graph, node, inputs)
+            inputs |= outside
+            self._plain |= {(key, name) for name in outside}
         for slot in node.get("inputs") or []:
             source = self.sources.of(graph, slot) if slot.get("link") is not None else None
-            if source is None and slot.get("link") is not None and "widget" not in slot:
+            if isinstance(source, Given):
+                self._give(key, inputs, slot["name"], source)
+            elif source is not None:
+                inputs[slot["name"]] = list(source)
+            elif slot.get("link") is not None and "widget" not in slot:
                 inputs.pop(slot["name"], None)
-            elif source is not None and source != (NOT_GIVEN,):
-                inputs[slot["name"]] = as_sent(source[0]) if len(source) == 1 else list(source)
         return {"inputs": inputs, "class_type": node["type"], "_meta": {"title": node.get("title") or node["type"]}}
+
+    def _give(self, key: str, inputs: dict, name: str, source: Given) -> None:
+        """Let a value arrive at an input. The choices in one that a subgraph shows stay: the editor leaves them."""
+        if source.value is not NOT_GIVEN:
+            inputs[name] = as_sent(source.value)
+            if source.promoted:
+                self._plain.add((key, name))
 
     def _given_outside(self, graph: Graph, node: dict, inputs: dict) -> dict:
         """The values that the node of a subgraph shows for widgets inside that no wire leads to."""
@@ -175,6 +187,9 @@ class Conversion:
     def _widgets(self, kind: str) -> tuple[Widget, ...] | None:
         """The widgets of a class, if known. A server has its version's, the table what the editor adds to them."""
         table, told = known_widgets().get(kind), widgets_of(self.info[kind]) if kind in self.info else None
+        if table is None and told is None and (made := original(kind)):
+            base = self._widgets(made.kind)
+            return base and (*base, *map(Widget, made.widgets))
         if told is None or (table is not None and {one.name for one in told} <= {one.name for one in table}):
             return table
         return told

@@ -9,6 +9,7 @@ from ..workflow import WorkflowError, as_link
 from .conversion import Conversion
 from .graph import Graph, Wire
 from .new_nodes import SOCKETS, blank, fill, free_place, size
+from .sources import Given
 from .widgets import names_of
 from .wiring import Wiring
 
@@ -54,7 +55,7 @@ class _Editing:
             for slot in node.get("inputs") or []:
                 wire = graph.wires.get(slot.get("link"))
                 real = self.conversion.sources.of(graph, slot) if wire else None
-                if real and len(real) == 2:
+                if real and not isinstance(real, Given):
                     yield real, (wire.origin, wire.origin_slot, wire.type)
 
     def _users(self, key: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from typing import NamedTuple
 
 from ..workflow import WorkflowError
 from .graph import SUBGRAPH_INPUT, SUBGRAPH_OUTPUT, Graph, Wire
@@ -15,8 +16,19 @@ REROUTES = {"Reroute", "Reroute (rgthree)"}
 SETTERS, GETTERS = {"SetNode", "easy setNode"}, {"GetNode", "easy getNode"}
 PRIMITIVE = "PrimitiveNode"
 
-# (id in API format, slot) of a node that runs, (value,) of a primitive node or widget, None where nothing arrives.
-Source = tuple | None
+
+class Given(NamedTuple):
+    """A value instead of a connection: of a primitive node, or `promoted`, of a widget that a subgraph shows.
+
+    value: NOT_GIVEN where the widget inside the subgraph keeps its own
+    """
+
+    value: object
+    promoted: bool = False
+
+
+# (id in API format, slot) of a node that runs, or a value; None where nothing arrives.
+Source = tuple[str, int] | Given | None
 
 
 def is_off(node: dict) -> bool:
@@ -42,7 +54,7 @@ class Sources:
         return self._promoted[graph.path]
 
     def of(self, graph: Graph, slot: dict, kind=None, depth: int = 0) -> Source:
-        """What arrives at an input; (NOT_GIVEN,) where the widget inside a subgraph keeps its own value.
+        """What arrives at an input.
 
         kind: the type that is asked for, where it is not that of `slot`
         """
@@ -63,7 +75,7 @@ class Sources:
             return self._from_inside(self._inside(graph, node), wire.origin_slot, kind, depth)
         if node["type"] == PRIMITIVE:
             values = node.get("widgets_values") or []
-            return (values[0],) if values else None
+            return Given(values[0]) if values else None
         if self.passes_on(node["type"]):
             return self._passed_on(graph, node, kind, depth)
         return graph.name(node), wire.origin_slot
@@ -103,7 +115,7 @@ class Sources:
             return None
         if entry.get("link") is not None:
             return self.of(outer, entry, None, depth)
-        return (promoted.value(slot),) if is_widget(graph, promoted.sockets[slot].slot) else None
+        return Given(promoted.value(slot), True) if is_widget(graph, promoted.sockets[slot].slot) else None
 
     def _from_outside_group(self, graph: Graph, slot: int, depth: int) -> Source:
         outer, node = graph.outer
@@ -119,7 +131,7 @@ class Sources:
         for wire in graph.wires.values():
             if wire.target == SUBGRAPH_OUTPUT and wire.target_slot == slot:
                 source = self._origin(graph, wire, kind, depth)
-                return None if source == (NOT_GIVEN,) else source
+                return None if isinstance(source, Given) and source.value is NOT_GIVEN else source
         return None
 
 
