@@ -81,6 +81,11 @@ def read_document(path: str | Path, object_info: dict | None = None) -> Document
         raise type(error)(f"{path}: {error}") from error
 
 
+def document_of(whole, object_info: dict | None = None) -> Document:
+    """The workflow in JSON that is read already; WorkflowError where there is none."""
+    return _from_json(whole, object_info or {})
+
+
 def _document(data: bytes, object_info: dict) -> Document:
     if data.startswith(PNG) or (data.startswith(RIFF) and data[8:12] == b"WEBP"):
         texts = dict(_png_texts(data) if data.startswith(PNG) else _webp_texts(data))

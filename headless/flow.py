@@ -127,5 +127,5 @@ def _inputs_with_number(workflow: Workflow, known: Knowledge, point: Point, aske
     passed = carried(workflow, known, point)
     if passed is not None:
         return [name for source in passed for name in source.names(inputs)]
-    declared = names_of(workflow.kind(point.node))  # a server takes no others, whatever a workflow says
+    declared = names_of(workflow.kind(point.node)) or inputs  # a server takes no others, whatever a workflow says
     return [name for name in (asked, *NUMBERS) if name in inputs and name in declared][:1]
