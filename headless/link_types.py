@@ -19,7 +19,7 @@ Drawn = dict[tuple[str, int | str], str]  # types that an editor's file names: b
 
 @functools.cache
 def known_types() -> dict[str, tuple[dict[str, str], list[str]]]:
-    """(types of the inputs by name, types of the outputs) of each class in link_types.json."""
+    """(types of the inputs by name, but for numbers and texts; of the outputs) of each class in link_types.json."""
     return json.loads(Path(__file__).with_name("link_types.json").read_text("utf-8"))
 
 
@@ -51,7 +51,8 @@ class LinkTypes:
 
     def declared_input(self, node: str, name: str) -> str | None:
         kind = self.workflow.kind(node)
-        return _first(_input(self.info.get(kind) or {}, name), _of_name(known_types().get(kind, ({}, []))[0], name))
+        table = known_types().get(kind)
+        return _first(_input(self.info.get(kind) or {}, name), _of_name(table[0], name) if table else None)
 
     def _encoded(self, node: str, slot: int) -> str | None:
         """CONDITIONING, or a pipe with it, where packs/*.json say that a class encodes a prompt there."""
@@ -84,5 +85,5 @@ def _input(info: dict, name: str) -> str | None:
 
 
 def _of_name(kinds: dict[str, str], name: str) -> str | None:
-    """The type of an input; 'images.image3' is one of 'images.*'."""
-    return kinds.get(name) or kinds.get(f"{name.split('.')[0]}.*")
+    """The type of an input; 'images.image3' is one of 'images.*'. Those of numbers and texts are not in the table."""
+    return kinds.get(name) or kinds.get(f"{name.split('.')[0]}.*") or "STRING"

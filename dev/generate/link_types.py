@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from headless.object_info import is_core
+from headless.object_info import TEXT_TYPES, is_core
 
 from .. import setup_host
 from ..server import Server
@@ -47,9 +47,10 @@ def of_input(name: str, spec: list) -> Iterator[tuple[str, str]]:
 
 
 def entry_of(entry: dict) -> list:
-    """[types of the inputs by name, types of the outputs]."""
+    """[types of the inputs by name, but for numbers and texts, and types of the outputs]."""
     outputs = entry.get("output") or []
-    return [inputs_of(entry), ["*" if kind == SAME else kind if isinstance(kind, str) else "COMBO" for kind in outputs]]
+    inputs = {name: kind for name, kind in inputs_of(entry).items() if kind not in TEXT_TYPES}
+    return [inputs, ["*" if kind == SAME else kind if isinstance(kind, str) else "COMBO" for kind in outputs]]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -11,10 +11,9 @@ the file as they are. tests/e2e/test_editor_rules.py holds the rule against the 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 
-from headless.editor.widgets import NOTHING, Widget, widgets_of
+from headless.editor.widgets import Widget, widgets_of
 from headless.object_info import is_core
 
 from .. import setup_host
@@ -61,21 +60,16 @@ def joined(told: tuple[Widget, ...], seen: tuple[Widget, ...]) -> tuple[Widget, 
     return told if settled(told) == settled(seen) else seen
 
 
-def entry_of(widget: Widget) -> str | dict:
-    """A widget in the file: what is usual is left out."""
-    if widget.default is NOTHING:
-        return widget.name
-    entry = {
-        field.name: getattr(widget, field.name)
-        for field in dataclasses.fields(widget)
-        if field.name in ("name", "default") or getattr(widget, field.name) != field.default
-    }
-    if widget.options is not None:
-        entry["options"] = {value: list(map(entry_of, widgets)) for value, widgets in widget.options.items()}
-    return entry
+def entry_of(widget: Widget) -> list:
+    """A widget in the file, as Widget.read takes it."""
+    flags = {"unsent": not widget.sent, "dynamic": widget.dynamic, "forced": widget.forced}
+    entry = [widget.name, widget.default, *(name for name, there in flags.items() if there)]
+    if widget.options is None:
+        return entry
+    return [*entry, {value: list(map(entry_of, widgets)) for value, widgets in widget.options.items()}]
 
 
-def text_of(table: dict[str, list]) -> str:
+def text_of(table: dict[str, list | str]) -> str:
     """The file: a line for each class, without spaces, since it is published."""
     lines = (
         f"{json.dumps(kind, ensure_ascii=False)}:{json.dumps(entries, ensure_ascii=False, separators=(',', ':'))}"

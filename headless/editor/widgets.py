@@ -58,21 +58,27 @@ class Widget:
     options: Mapping[str, tuple[Widget, ...]] | None = None
 
     @classmethod
-    def read(cls, entry: str | dict) -> Widget:
-        """Of widgets.json: its name, or an object with these fields."""
-        if isinstance(entry, str):
-            return cls(entry)
-        options = entry.get("options")
-        if options is not None:
-            options = {value: tuple(map(cls.read, widgets)) for value, widgets in options.items()}
-        return cls(**{**entry, "options": options})
+    def read(cls, entry: list) -> Widget:
+        """Of widgets.json: name, default, and what is unusual: "unsent", "dynamic", "forced", or the ways of a choice."""
+        name, default, *more = entry
+        options = next((one for one in more if isinstance(one, dict)), None)
+        ways = options and {value: tuple(map(cls.read, widgets)) for value, widgets in options.items()}
+        return cls(name, default, "unsent" not in more, "dynamic" in more, "forced" in more, ways)
 
 
 @functools.cache
 def known_widgets() -> dict[str, tuple[Widget, ...]]:
     """The widgets of each class in widgets.json, in the order of their values."""
     table = json.loads(Path(__file__).parents[1].joinpath("widgets.json").read_text("utf-8"))
-    return {kind: tuple(map(Widget.read, widgets)) for kind, widgets in table.items()}
+    return {
+        kind: tuple(map(Widget.read, entry) if isinstance(entry, list) else _named(entry))
+        for kind, entry in table.items()
+    }
+
+
+def _named(names: str) -> Iterator[Widget]:
+    """Of a class of which the names are all that is known, with '|' between them."""
+    return map(Widget, names.split("|") if names else ())
 
 
 def names_of(kind: str) -> list[str]:
