@@ -59,7 +59,7 @@ class Widget:
 
     @classmethod
     def read(cls, entry: list) -> Widget:
-        """Of widgets.json: name, default, and what is unusual: "unsent", "dynamic", "forced", or the ways of a choice."""
+        """Of widgets.json: name, default, and what is unusual: "unsent", "dynamic", "forced", the ways of a choice."""
         name, default, *more = entry
         options = next((one for one in more if isinstance(one, dict)), None)
         ways = options and {value: tuple(map(cls.read, widgets)) for value, widgets in options.items()}
@@ -70,15 +70,14 @@ class Widget:
 def known_widgets() -> dict[str, tuple[Widget, ...]]:
     """The widgets of each class in widgets.json, in the order of their values."""
     table = json.loads(Path(__file__).parents[1].joinpath("widgets.json").read_text("utf-8"))
-    return {
-        kind: tuple(map(Widget.read, entry) if isinstance(entry, list) else _named(entry))
-        for kind, entry in table.items()
-    }
+    return {kind: tuple(_widgets(entry)) for kind, entry in table.items()}
 
 
-def _named(names: str) -> Iterator[Widget]:
-    """Of a class of which the names are all that is known, with '|' between them."""
-    return map(Widget, names.split("|") if names else ())
+def _widgets(entry: list | str) -> Iterator[Widget]:
+    """Of a class: an entry for each; of one of which the names are all that is known, these with '|' between them."""
+    if isinstance(entry, list):
+        return map(Widget.read, entry)
+    return map(Widget, entry.split("|") if entry else ())
 
 
 def names_of(kind: str) -> list[str]:
