@@ -18,7 +18,8 @@ Negative prompts: with --strangers they must be guarded too, zero (ConditioningZ
 drawn away from: guidance scales that are numbers of 1 or more, no patch that may turn guidance round (FreSca below 1,
 tone mapping, rising sigmas, ...), and no arithmetic on what samplers make.
 
-Every class of node must stand in headless/packs with the reason why it may be there. Refused: all others (--allow NAME
+Every class of node must stand in headless/packs with the reason why it may be there; in one's own workflows others may
+be where no prompt goes through them, by their connections, and a note names them. Refused: all others (--allow NAME
 for those that you know to be harmless), nodes that write or read models, latents or conditioning, training, API nodes,
 some encoders that take a picture beside the prompt. Not checked: pictures that go in (img2img, ControlNet,
 reference images), what a LoRA draws unasked, and text encoders that SAFREE does not support: there SafreeConditioning

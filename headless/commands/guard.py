@@ -8,10 +8,12 @@ Conditioning is followed through pipes, switches and everything else that packs/
 and negative prompts stay as they are; a prompt that is both is copied, and the copy guarded.
 
 Exit code: 0 when every sampler is guarded; 1, and nothing is written unless --partial, when one is not; 2 when a file
-cannot be read or written. A node class that packs/*.json does not name is refused: what it does is not in the workflow.
---server lets a running ComfyUI say what it knows of it, --treat NAME=WHAT lets you (harmless, sampler, carrier or
-encoder); the report ends with a line of them to paste. Text encoders that SAFREE does not support are noted: there the
-guarded workflow stops with an error instead of a picture.
+cannot be read or written. A node class that packs/*.json does not name is judged by what it is connected with: where
+pictures, masks, sound, numbers, text or latents go through it, it changes no guard, and a line says so; an unknown
+patch of the model is named to look at (--strict refuses it); all else is refused. --server lets a running ComfyUI say
+what it knows of a class, --treat NAME=WHAT lets you (harmless, sampler, carrier or encoder); the report ends with a
+line of them to paste. Text encoders that SAFREE does not support are noted: there the guarded workflow stops with an
+error instead of a picture.
 """
 
 from __future__ import annotations
