@@ -37,7 +37,7 @@ TOOLS = {
     ),
 }
 # The gate answers requests that ComfyUI's server got; it opens no connection.
-ANSWERS = {"host/gate/door.py": "aiohttp.web"}
+ANSWERS = {"host/gate/door.py": "aiohttp.web", "host/gate/editor_command.py": "aiohttp.web"}
 FORBIDDEN_MODULES = {
     *("pickle", "marshal", "shelve", "dill", "joblib", "yaml"),  # data that runs code
     *("subprocess", "multiprocessing", "ctypes", "importlib", "runpy", "code"),
