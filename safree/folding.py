@@ -61,6 +61,14 @@ def _is_dropped(char: str) -> bool:
     return category in ("Mn", "Me") and (name.startswith("COMBINING") or name.split(" ")[0] in MARKED)
 
 
+def without_marks(text: str) -> str:
+    """
+    >>> without_marks("señor")
+    'senor'
+    """
+    return "".join(char for char in unicodedata.normalize("NFD", text) if not unicodedata.combining(char))
+
+
 def script(char: str) -> str:
     """The script of a letter, as Unicode names it: 'LATIN', 'CYRILLIC', 'CJK'; '' for all that is no letter.
 

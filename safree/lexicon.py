@@ -11,7 +11,7 @@ SHORTEST = 3  # letters of a concept's word
 EDITED = 4  # letters of a word from which one letter may be missing
 REPLACED = 6  # letters of a word from which one letter may be another that sounds alike, or one too many
 ALIKE = ("aeiouy", "ckqx", "szc", "fv", "bp", "dt", "gj", "mn")  # letters that are taken for one another
-JOINED = 4, 3  # fewest letters of a concept's word, and of another, that are written as one
+JOINED = 4, 2  # fewest letters of a concept's word, and of another, that are written as one
 UNKNOWN, LETTER, WORD = 3.0, 1.5, 1.0  # what a letter, 'a' or 'i', or a word costs where letters are told apart
 MOST = 8  # readings of one word
 
@@ -20,6 +20,7 @@ class Lexicon:
     """wanted: words of concepts, in plain letters, each with how it is written in a phrase.
 
     real: words of any language, names included, that are no misspelling. everyday: those that are surely in use.
+    phrases: of the concepts, whole.
     """
 
     def __init__(
@@ -28,13 +29,14 @@ class Lexicon:
         real: Container[str],
         everyday: Container[str],
         plain: Callable[[str], str] = lambda word: fold(word, {}).text,
+        phrases: Container[str] = (),
     ):
         self.wanted: dict[str, list[str]] = {}
         for word in wanted:
             folded = plain(word)
             if len(folded) >= SHORTEST or not folded.isascii():
                 self.wanted.setdefault(folded, []).append(word)
-        self._real, self._everyday = real, everyday
+        self._real, self._everyday, self._phrases = real, everyday, phrases
         self.longest = max(map(len, self.wanted), default=0)
 
     def names(self, word: str) -> list[str]:
@@ -73,9 +75,10 @@ class Lexicon:
 
     def near(self, word: str) -> list[str]:
         """The concept words that an unknown `word` is a misspelling of: one edit away, or with letters repeated."""
-        if len(word) > self.longest + 1 and len(squeeze(word)) > self.longest or self.is_known(word):
+        once = squeeze(word)
+        if len(once) > self.longest + 1 or self.is_known(word):
             return []
-        close = set(self._squeezed.get(squeeze(word), ()))
+        close = set(self._squeezed.get(once, ()))
         close |= {w for w in self._shortened.get(word, ()) if len(w) >= EDITED}
         for short in _without_one(word) if len(word) <= self.longest + 1 else ():
             if short in self.wanted and len(short) >= REPLACED:
@@ -100,13 +103,17 @@ class Lexicon:
 
     def split(self, word: str) -> str:
         """Two words that are written as one, of which a concept names at least one; '' for none."""
-        named, other = JOINED
-        for at in range(min(named, other), len(word) - other + 1):
+        for at in range(min(JOINED), len(word) - min(JOINED) + 1):
             parts = word[:at], word[at:]
-            wanted = [part in self.wanted and len(part) >= named for part in parts]
-            if any(wanted) and all(w or (self.is_everyday(p) and len(p) >= other) for w, p in zip(wanted, parts)):
+            if " ".join(parts) in self._phrases or any(self._is_joined(*pair) for pair in (parts, parts[::-1])):
                 return " ".join(parts)
         return ""
+
+    def _is_joined(self, named: str, other: str) -> bool:
+        """Whether a concept names one part of a word, long enough to be no accident, and the other is in use."""
+        if named not in self.wanted or len(named) < JOINED[0]:
+            return False
+        return other in self.wanted or (len(other) >= JOINED[1] and self.is_everyday(other))
 
     def segment(self, letters: str) -> Iterator[tuple[int, int, str]]:
         """(start, end, word) of the concept words in a row of letters that were written apart, read as words."""

@@ -10,20 +10,23 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 
-from .folding import Folded, emoji, fold
+from .folding import Folded, emoji, fold, without_marks
 from .lexicon import Lexicon
 
 LONGEST = 64  # letters of a word that is looked at
 EDGES = ".,;:!?\"'()[]{}<>*_~`«»“”„‘’…-、。，！？：；（）「」"  # around a word, and no part of it
 CHUNK = re.compile(r"\S+")
 ATOM = re.compile(r"[^\s/,;:|()\[\]{}\"“”«»、。，！？：；（）「」]+")
-PIECE = re.compile(r"[^\W_]+|[@$€]")
+WORD = re.compile(r"[^\W\d_]+")
+PIECE = re.compile(r"(?<!['’])[^\W_]+|[@$€]")
 GAP = re.compile(r"[\s.\-_*·•|/~+=\u2010-\u2015・]{1,3}")  # between letters or parts that belong together
 LEET = {"0": "o", "1": "i", "2": "z", "3": "e", "4": "a", "5": "s", "6": "g", "7": "t", "8": "b", "9": "g"}
 LEET |= {"@": "a", "$": "s", "!": "i", "|": "i", "€": "e", "£": "l", "¡": "i", "+": "t"}
 OTHER_LEET = {"1": "l", "|": "l", "!": "l", "9": "q", "6": "b"}
 WILD = "*#%?"  # stand for a letter each
+SIZE = re.compile(r"\dx\d|[a-z]\d+")  # '4x3' and 'a55' are no words
 FEWEST_LETTERS = 3  # of a word that a reading may arrive at
+LONG = 7  # letters from which a word is seen although its parts are words
 REAL = 4  # letters from which a word that no concept names is worth a reading
 
 
@@ -43,7 +46,17 @@ def find(text: str, lexicon: Lexicon, look_alikes: Mapping[str, str]) -> list[Re
     [Reading(start=2, end=7, plains=('naked',))]
     """
     folded = fold(text, look_alikes)
-    found = [*_words(text, folded, lexicon), *_runs(folded, lexicon), *_emoji(text, lexicon)]
+    return _longest(text, [*_words(text, folded, lexicon), *_runs(folded, lexicon), *_emoji(text, lexicon)])
+
+
+def with_names(text: str, lexicon: Lexicon, found: list[Reading]) -> list[Reading]:
+    """`found`, and concept words of `text` as they stand, for a reader that takes them apart."""
+    names = [Reading(*m.span(), (m[0],)) for m in WORD.finditer(text) if lexicon.names(m[0].lower())]
+    return _longest(text, [*found, *names])
+
+
+def _longest(text: str, found: list[Reading]) -> list[Reading]:
+    """Those readings that overlap no longer one, in order."""
     taken, kept = bytearray(len(text)), []
     for reading in sorted(found, key=lambda r: (r.start - r.end, r.start)):
         if not any(taken[reading.start : reading.end]):
@@ -62,19 +75,27 @@ def _words(text: str, folded: Folded, lexicon: Lexicon) -> Iterator[Reading]:
             continue
         first, last = folded.span(start, start + len(atom))
         written = text[first:last]
-        if plains := [plain for plain in readings_of(written, atom, lexicon) if plain != written]:
+        is_name = written.istitle() and not _starts(text, first)
+        if plains := [plain for plain in readings_of(written, atom, lexicon, is_name) if plain != written]:
             yield Reading(first, last, tuple(dict.fromkeys(plains)))
 
 
-def readings_of(written: str, folded: str, lexicon: Lexicon) -> list[str]:
+def _starts(text: str, at: int) -> bool:
+    """Whether a sentence begins at `at`."""
+    before = text[max(0, at - 8) : at].rstrip(" \"'(“‘«")
+    return (not before and at < 8) or before.endswith((".", "!", "?", "\n", ":"))
+
+
+def readings_of(written: str, folded: str, lexicon: Lexicon, is_name: bool = False) -> list[str]:
     """How one word may be read that is not plainly written; empty for one that is.
 
-    folded: the word in plain letters, see folding.fold
+    folded: the word in plain letters, see folding.fold. is_name: it has a capital inside a sentence, so that a
+    misspelling is not looked for
     """
     lower = written.lower()
     if lower != folded and not lexicon.is_known(lower):
-        if found := lexicon.names(folded) or (lexicon.is_real(folded) and len(folded) >= REAL and [folded]):
-            return list(found)
+        if found := lexicon.names(folded) if without_marks(lower) == folded else _named(folded, lexicon):
+            return found
     elif written != lower and (found := _other_case(written, folded, lexicon)):
         return found
     if lexicon.is_known(lower) or lexicon.is_known(folded) or folded in lexicon.wanted:
@@ -82,18 +103,26 @@ def readings_of(written: str, folded: str, lexicon: Lexicon) -> list[str]:
     if not folded.isalpha() and (found := _of_marks(folded, lexicon)):
         return found
     letters = [word for word in unleet(folded) if word.isalpha()]
-    for word in letters:
-        if word != folded and (found := lexicon.names(word) or (lexicon.is_real(word) and len(word) >= REAL and [word])):
-            return list(found)
+    plainly = 2 * sum(char.isalpha() for char in folded) >= len(folded)
+    for word in letters if plainly or not SIZE.fullmatch(folded) else ():
+        if word != folded and (found := _named(word, lexicon) if plainly else lexicon.names(word)):
+            return found
+    if is_name or (not folded.isalpha() and len(folded) <= REAL):
+        return []
     found = list(itertools.chain(*(lexicon.near(word) for word in letters)))
     return found or [joined for word in letters if (joined := lexicon.split(word))]
 
 
+def _named(word: str, lexicon: Lexicon) -> list[str]:
+    """A word in plain letters as it is usually written: by the concepts, else as any real word that is long enough."""
+    return lexicon.names(word) or ([word] if len(word) >= REAL and lexicon.is_real(word) else [])
+
+
 def _other_case(written: str, folded: str, lexicon: Lexicon) -> list[str]:
     """'NAKED' and 'NaKed', which an encoder with two cases reads as other words; a capital first letter is usual."""
-    named = lexicon.names(folded)
-    shouted = any(char.isupper() for char in written[1:]) and len(folded) >= REAL and lexicon.is_known(folded)
-    return named or ([folded] if shouted else [])
+    if not any(char.isupper() for char in written[1:]):
+        return []
+    return lexicon.names(folded) or ([folded] if len(folded) >= REAL and lexicon.is_known(folded) else [])
 
 
 def _of_marks(folded: str, lexicon: Lexicon) -> list[str]:
@@ -111,8 +140,7 @@ def unleet(folded: str) -> list[str]:
     """
     if folded.isalpha():
         return [folded]
-    digits = sum(char in LEET for char in folded)
-    if not digits or digits > sum(char.isalpha() for char in folded) + 1:
+    if not any(char in LEET for char in folded) or not any(char.isalpha() for char in folded):
         return []
     tables = [LEET, {**LEET, **OTHER_LEET}]
     return list(dict.fromkeys("".join(table.get(char, char) for char in folded) for table in tables))
@@ -169,11 +197,18 @@ def _joined(pieces: list[_Piece], linked: list[bool], first: int, lexicon: Lexic
         word += pieces[i].letters
         if word not in lexicon.beginnings:
             break
-        if i > first and word in lexicon.wanted and not all(lexicon.is_everyday(p.text) for p in pieces[first : i + 1]):
+        if i > first and word in lexicon.wanted and _is_cut([p.text for p in pieces[first : i + 1]], lexicon):
             found = i
         if not linked[i]:
             break
     return found
+
+
+def _is_cut(parts: list[str], lexicon: Lexicon) -> bool:
+    """Whether a word is cut up: its parts are no words, as those of 'pen is' are, or it is too long for chance."""
+    if not all(lexicon.is_everyday(part) for part in parts):
+        return True
+    return min(map(len, parts)) >= FEWEST_LETTERS and sum(map(len, parts)) >= LONG
 
 
 def _emoji(text: str, lexicon: Lexicon) -> Iterator[Reading]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -13,24 +13,29 @@ from ...safree.calibration import Contrast
 from ..conditioning import entries
 from ..data import vocabulary
 from ..report.reports import Finding, note
-from ..text import families
+from ..text import alignment, families
 from ..text.embeddings import Embeddings, embeddings_of
 from ..text.encoders import Encoder
 from ..text.encoding import encode_pooled
-from ..text.words import EMBEDDING, Spelling, Word
-from . import calibration
+from ..text.words import EMBEDDING, Word
+from . import calibration, plain_words
 
 
-def steer(clip, found, followers, tokens, base, subspaces, settings):
-    """Detection in every encoder of `found`, then the prompt again without the flagged words (context re-encoding)."""
-    findings, flagged, spellings = [], [], {}
+def steer(clip, found, followers, tokens, texts, base, subspaces, settings):
+    """Detection in every encoder of `found`, then the prompt again without the flagged words (context re-encoding).
+
+    texts: the prompt as each encoder gets it, by key.
+    """
+    findings, flagged = [], []
+    readers = {}
     for encoder in found:
         words = encoder.words(tokens[encoder.key])
-        noted = _detect(clip, encoder, words, subspaces, len(found), _wholes(clip, encoder, tokens[encoder.key], base))
-        findings += noted
-        spellings[encoder.key] = Spelling(words)
-        flagged += [(encoder.key, i, finding.strength) for i, finding in enumerate(noted) if finding.strength]
-    spellings |= {one.key: Spelling(one.words(tokens[one.key])) for one in followers}
+        wholes = _wholes(clip, encoder, tokens[encoder.key], base)
+        noted = _detect(clip, encoder, words, texts[encoder.key], subspaces, len(found), wholes)
+        findings += [finding for finding, _ in noted]
+        readers[encoder.key] = alignment.Reader(texts.get(encoder.key), words)
+        flagged += [(encoder.key, place, finding.strength) for finding, place in noted if finding.strength]
+    readers |= {one.key: alignment.Reader(texts.get(one.key), one.words(tokens[one.key])) for one in followers}
     levels = sorted({strength for *_, strength in flagged}, reverse=True)
     if not levels:
         return findings, None, 0.0
@@ -39,8 +44,8 @@ def steer(clip, found, followers, tokens, base, subspaces, settings):
         """The prompt without the words that any encoder flagged with strength `least` or more."""
         cleaned = dict(tokens)
         for encoder in (*found, *followers):
-            spelling = spellings[encoder.key]
-            places = [spelling.find(spellings[key], i) for key, i, strength in flagged if strength >= least]
+            reader = readers[encoder.key]
+            places = [reader.find(readers[key], *place) for key, place, strength in flagged if strength >= least]
             cleaned[encoder.key] = encoder.neutralise(tokens[encoder.key], set().union(*places))
         return clip.encode_from_tokens_scheduled(cleaned)
 
@@ -74,15 +79,36 @@ def _wholes(clip, encoder: Encoder, chunks, base) -> torch.Tensor | None:
     return pooled if torch.isfinite(pooled).all() else None  # then encoding says what is wrong
 
 
-def _detect(clip, encoder: Encoder, words: list[Word], subspaces, encoders: int, wholes=None) -> list[Finding]:
-    """One finding for each word of an encoder's prompt: plan what to look at, score it, decide.
+def _detect(
+    clip, encoder: Encoder, words: list[Word], text: str, subspaces, encoders: int, wholes=None
+) -> list[tuple[Finding, tuple[int, int]]]:
+    """Findings for the words of an encoder's prompt, each with the words (first, end) that it is about.
 
+    The prompt is judged as it stands, and in plain words where some of it can be read so; the worse counts.
     wholes: the pooled embeddings [chunks, D] of the prompt, if they are known already.
     """
     findings = [Finding(encoder.key, word.text) for word in words]
     prompt = _Prompt.of(clip, encoder, words, subspaces)
+    plain, written = _in_plain_words(prompt, text, subspaces)
+    if plain and plain.units:
+        plain.prepare(prompt)
+    for verdict in _judge(prompt, subspaces, encoders, wholes):
+        for i in prompt.units[verdict.unit].words:
+            note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
+    merged: dict[int, plain_words.Written] = {}  # first word -> what is flagged as it can be read
+    for verdict in _judge(plain, subspaces, encoders) if plain else ():
+        for number in plain.units[verdict.unit].words:
+            for i in range(*written.origins[number]):
+                note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
+            if verdict.flagged and number in written.readings:
+                merged[written.origins[number][0]] = written.readings[number]
+    return _merged(findings, merged)
+
+
+def _judge(prompt: _Prompt, subspaces, encoders: int, wholes=None) -> Iterator[decision.Verdict]:
+    """Plan what to look at, score it, decide."""
     if not prompt.units:
-        return findings
+        return
     tests = len(prompt.units) * len(subspaces) * encoders
     alone = prompt.lean_alone([unit.places[0] for unit in prompt.units])
     rules = [
@@ -92,10 +118,46 @@ def _detect(clip, encoder: Encoder, words: list[Word], subspaces, encoders: int,
     views, harmless = prompt.views(), [unit.harmless for unit in prompt.units]
     leanings = _look(prompt, rules, views, harmless, wholes)
     rules = _within_compounds(prompt, rules, decision.suspects(rules, views, leanings, harmless))
-    for verdict in decision.decide(rules, views, leanings, prompt.lean_windows, harmless):
-        for i in prompt.units[verdict.unit].words:
-            note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
-    return findings
+    yield from decision.decide(rules, views, leanings, prompt.lean_windows, harmless)
+
+
+def _in_plain_words(prompt: _Prompt, text: str, subspaces) -> tuple[_Prompt | None, plain_words.PlainPrompt | None]:
+    """The prompt in plain words, looked at where it is written otherwise; None where all of it is plain."""
+    phrases = tuple(phrase for subspace in subspaces for phrase in subspace.phrases)
+    chosen = []
+    for part in plain_words.written(text, prompt.words, phrases):
+        if options := _options(prompt, part):
+            best = 0 if len(options) == 1 else prompt.worst([plain_words.as_one(words) for _, words in options])
+            plain, words = options[best]
+            chosen.append((dataclasses.replace(part, plains=(plain,)), words))
+    if not chosen:
+        return None, None
+    written = plain_words.rewritten(prompt.words, chosen)
+    return prompt.of(prompt.clip, prompt.encoder, written.words, subspaces, frozenset(written.readings)), written
+
+
+def _options(prompt: _Prompt, part: plain_words.Written) -> list[tuple[str, list[Word]]]:
+    """What a part of a prompt may be read as, and the words of that, where the encoder does not read it so anyway."""
+    found = []
+    for plain in part.plains:
+        words = calibration.words_of(prompt.clip, prompt.encoder, plain)
+        same = [word.text for word in words] == [word.text for word in prompt.words[slice(*part.words)]]
+        if words and not same:
+            found.append((plain, words))
+    return found
+
+
+def _merged(findings: list[Finding], readings: dict[int, plain_words.Written]) -> list[tuple[Finding, tuple[int, int]]]:
+    """Findings with the words (first, end) that each is about: the words of a flagged reading are one."""
+    out, at = [], 0
+    while at < len(findings):
+        part, finding = readings.get(at), findings[at]
+        end = part.words[1] if part else at + 1
+        if part:
+            finding = dataclasses.replace(finding, text=part.text, read_as=part.plains[0])
+        out.append((finding, (at, end)))
+        at = end
+    return out
 
 
 def _look(prompt: _Prompt, rules, views, harmless, wholes) -> list[list[float]]:
@@ -145,13 +207,29 @@ class _Prompt:
     windows: list[range]
     store: Embeddings
     contrasts: list[Contrast]
+    kept: bool = False  # whether the embeddings of whole windows are kept
 
     @classmethod
-    def of(cls, clip, encoder: Encoder, words: list[Word], subspaces) -> _Prompt:
+    def of(cls, clip, encoder: Encoder, words: list[Word], subspaces, around: frozenset[int] = frozenset()) -> _Prompt:
+        """around: words whose windows are all that is looked at; all windows where it is empty."""
         units, windows = _plan(words, encoder, subspaces)
+        windows = [window for window in windows if not around or around & set(window)]
         store = embeddings_of(clip, encoder)
         contrasts = [calibration.contrast(clip, encoder, store, subspace) for subspace in subspaces] if units else []
-        return cls(clip, encoder, words, units, windows, store, contrasts)
+        return cls(clip, encoder, words, units, windows, store, contrasts, bool(around))
+
+    def prepare(self, other: _Prompt) -> None:
+        """Encode in one call what this prompt and another need first."""
+        places = [(prompt, unit.places[0]) for prompt in (other, self) for unit in prompt.units]
+        rows = [self.encoder.row([prompt.words[i] for i in place]) for prompt, place in places]
+        rows += [self._row(window, frozenset()) for window in self.windows]
+        self.store.embed(self.clip, self.encoder, rows)
+
+    def worst(self, words: list[Word]) -> int:
+        """Number of the word that leans furthest into a concept."""
+        embeddings = self.store.embed(self.clip, self.encoder, [self.encoder.row([word]) for word in words])
+        leanings = [max(values) for values in self.lean(embeddings)]
+        return leanings.index(max(leanings))
 
     @property
     def texts(self) -> list[str]:
@@ -173,6 +251,8 @@ class _Prompt:
     def lean_windows(self, wanted: list[tuple[int, frozenset[int]]]) -> list[list[float]]:
         """[wanted][concepts] of windows, each with some units masked."""
         rows = [self._row(self.windows[w], masked) for w, masked in wanted]
+        if self.kept and not any(masked for _, masked in wanted):
+            return self.lean(self.store.embed(self.clip, self.encoder, rows))
         return self.lean(encode_pooled(self.clip, self.encoder, rows))
 
     def lean_chunks(self, wholes: torch.Tensor) -> list[list[float]]:

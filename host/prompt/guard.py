@@ -66,7 +66,8 @@ def _guard(
             subspace.check_encoder(encoder.key, probe)
     concepts = marks.fingerprints(active)
     if settings.mode == "adaptive":
-        findings, filtered, beta = adaptive.steer(clip, found, also, tokens, base, active, settings)
+        texts = prompt if isinstance(prompt, dict) else dict.fromkeys(tokens, prompt)
+        findings, filtered, beta = adaptive.steer(clip, found, also, tokens, texts, base, active, settings)
     else:
         findings, filtered, beta = paper_modes.steer(clip, found, tokens, base, active, settings)
     checked = dataclasses.replace(unguarded, findings=tuple(findings), notes=tuple(notes))

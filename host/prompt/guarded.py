@@ -47,7 +47,7 @@ class Guarded:
 
     def report(self) -> dict:
         """The token report as plain data, for JSON."""
-        words = list(dict.fromkeys(finding.text for finding in self.flagged))
+        words = list(dict.fromkeys(finding.shown for finding in self.flagged))
         furthest_first = sorted(self.flagged, key=lambda finding: finding.threshold - finding.score)
         concepts = list(dict.fromkeys(finding.concept for finding in furthest_first))
         fields = {
@@ -93,4 +93,5 @@ def _token(finding: Finding) -> dict:
         "threshold": round(finding.threshold, 4),
         "concept": finding.concept,
         "flagged": bool(finding.strength),
+        **({"read_as": finding.read_as} if finding.read_as else {}),
     }

@@ -118,13 +118,15 @@ class Spelling:
             self.ranges.append((start, len(self.places)))
         self.text = "".join(letters)
 
-    def find(self, other: Spelling, word: int) -> set[Place]:
-        """Places here of word number `word` of `other`, the same prompt read by another encoder.
+    def find(self, other: Spelling, first: int, stop: int | None = None) -> set[Place]:
+        """Places here of the words `first` to before `stop` of `other`, the same prompt read by another encoder.
+
+        Without `stop` of one word.
 
         Where the two read the prompt differently (unknown characters, embeddings of one of them only), every place
-        counts where the word's text stands as whole words: 'ass' is not in 'grass'.
+        counts where their text stands as whole words: 'ass' is not in 'grass'.
         """
-        start, end = other.ranges[word]
+        start, end = other.ranges[first][0], other.ranges[first if stop is None else stop - 1][1]
         if self.text == other.text:
             return set().union(*self.places[start:end])
         wanted, found = other.text[start:end], set()
