@@ -11,34 +11,38 @@ import torch
 from ...safree import decision, plan
 from ...safree.calibration import Contrast
 from ..conditioning import entries
-from ..data import vocabulary
+from ..data import languages
 from ..report.reports import Finding, note
 from ..text import alignment, families
 from ..text.embeddings import Embeddings, embeddings_of
 from ..text.encoders import Encoder
 from ..text.encoding import encode_pooled
 from ..text.words import EMBEDDING, Word
-from . import calibration, plain_words
+from . import by_language, calibration, plain_words
 
 
 def steer(clip, found, followers, tokens, texts, base, subspaces, settings):
     """Detection in every encoder of `found`, then the prompt again without the flagged words (context re-encoding).
 
-    texts: the prompt as each encoder gets it, by key.
+    texts: the prompt as each encoder gets it, by key. Returns (findings, filtered CONDITIONING or None, beta, codes of
+    the languages that no encoder checked).
     """
-    findings, flagged = [], []
+    findings, flagged, unread = [], [], []
     readers = {}
+    phrases = tuple(phrase for subspace in subspaces for phrase in (*subspace.phrases, *subspace.retained))
     for encoder in found:
-        words = encoder.words(tokens[encoder.key])
+        words = by_language.segmented(encoder.words(tokens[encoder.key]), phrases)
         wholes = _wholes(clip, encoder, tokens[encoder.key], base)
-        noted = _detect(clip, encoder, words, texts[encoder.key], subspaces, len(found), wholes)
+        noted, codes = _detect(clip, encoder, words, texts[encoder.key], subspaces, len(found), wholes)
         findings += [finding for finding, _ in noted]
+        unread.append(codes)
         readers[encoder.key] = alignment.Reader(texts.get(encoder.key), words)
         flagged += [(encoder.key, place, finding.strength) for finding, place in noted if finding.strength]
     readers |= {one.key: alignment.Reader(texts.get(one.key), one.words(tokens[one.key])) for one in followers}
     levels = sorted({strength for *_, strength in flagged}, reverse=True)
+    unread = set.intersection(*unread)
     if not levels:
-        return findings, None, 0.0
+        return findings, None, 0.0, unread
 
     def without(least: float):
         """The prompt without the words that any encoder flagged with strength `least` or more."""
@@ -57,7 +61,7 @@ def steer(clip, found, followers, tokens, texts, base, subspaces, settings):
     filtered = entries.blend([*weighted, (1 - total, base)])
     if total > 1:  # past the cleaned prompt: at its norms, or other objects of the prompt get lost
         filtered = entries.with_norms_of(filtered, weighted[-1][1])
-    return findings, filtered, 1.0
+    return findings, filtered, 1.0, unread
 
 
 def _wholes(clip, encoder: Encoder, chunks, base) -> torch.Tensor | None:
@@ -81,28 +85,42 @@ def _wholes(clip, encoder: Encoder, chunks, base) -> torch.Tensor | None:
 
 def _detect(
     clip, encoder: Encoder, words: list[Word], text: str, subspaces, encoders: int, wholes=None
-) -> list[tuple[Finding, tuple[int, int]]]:
-    """Findings for the words of an encoder's prompt, each with the words (first, end) that it is about.
+) -> tuple[list[tuple[Finding, tuple[int, int]]], set[str]]:
+    """(findings for the words of an encoder's prompt, each with the words (first, end) that it is about, languages).
 
-    The prompt is judged as it stands, and in plain words where some of it can be read so; the worse counts.
-    wholes: the pooled embeddings [chunks, D] of the prompt, if they are known already.
+    The prompt is judged as it stands, and in plain words where some of it can be read so; the worse counts. Each part
+    of it is judged in its language; of one that the encoder does not read only what is English is, and its code is
+    returned. wholes: the pooled embeddings [chunks, D] of the prompt, if they are known already.
     """
     findings = [Finding(encoder.key, word.text) for word in words]
-    prompt = _Prompt.of(clip, encoder, words, subspaces)
-    plain, written = _in_plain_words(prompt, text, subspaces)
-    if plain and plain.units:
-        plain.prepare(prompt)
-    for verdict in _judge(prompt, subspaces, encoders, wholes):
-        for i in prompt.units[verdict.unit].words:
-            note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
+    phrases = tuple(phrase for subspace in subspaces for phrase in subspace.phrases)
+    written = plain_words.written(text, words, phrases)
     merged: dict[int, plain_words.Written] = {}  # first word -> what is flagged as it can be read
-    for verdict in _judge(plain, subspaces, encoders) if plain else ():
-        for number in plain.units[verdict.unit].words:
-            for i in range(*written.origins[number]):
+    store, unread = embeddings_of(clip, encoder), by_language.unknown(text)
+
+    def judge(prompt: _Prompt, origins: Sequence[Sequence[int]], wholes=None) -> list[int]:
+        """Note each verdict at the words of the prompt that it is about; those of `prompt` that are flagged."""
+        flagged = []
+        for verdict in _judge(prompt, subspaces, encoders, wholes):
+            numbers = sorted(prompt.units[verdict.unit].words)
+            for i in (i for number in numbers for i in origins[number]):
                 note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
-            if verdict.flagged and number in written.readings:
-                merged[written.origins[number][0]] = written.readings[number]
-    return _merged(findings, merged)
+            flagged += numbers if verdict.flagged else []
+        return flagged
+
+    for part in by_language.parts(words, encoder.room):
+        read = by_language.reads(clip, encoder, store, part.language)
+        unread |= set() if read else {part.language}
+        numbers = part.numbers if read else by_language.in_english(words, part, written, phrases)
+        language = part.language if read else by_language.ENGLISH
+        prompt = _Prompt.of(clip, encoder, [words[i] for i in numbers], subspaces, language)
+        plain = plain_words.within(prompt, written, numbers)
+        reworded = prompt.reworded(plain, subspaces) if plain else None
+        judge(prompt, [(i,) for i in numbers], wholes if len(numbers) == len(words) else None)
+        for number in judge(reworded, plain.origins) if plain else ():
+            if number in plain.readings:
+                merged[plain.origins[number][0]] = plain.readings[number]
+    return plain_words.merged(findings, merged), unread
 
 
 def _judge(prompt: _Prompt, subspaces, encoders: int, wholes=None) -> Iterator[decision.Verdict]:
@@ -119,45 +137,6 @@ def _judge(prompt: _Prompt, subspaces, encoders: int, wholes=None) -> Iterator[d
     leanings = _look(prompt, rules, views, harmless, wholes)
     rules = _within_compounds(prompt, rules, decision.suspects(rules, views, leanings, harmless))
     yield from decision.decide(rules, views, leanings, prompt.lean_windows, harmless)
-
-
-def _in_plain_words(prompt: _Prompt, text: str, subspaces) -> tuple[_Prompt | None, plain_words.PlainPrompt | None]:
-    """The prompt in plain words, looked at where it is written otherwise; None where all of it is plain."""
-    phrases = tuple(phrase for subspace in subspaces for phrase in subspace.phrases)
-    chosen = []
-    for part in plain_words.written(text, prompt.words, phrases):
-        if options := _options(prompt, part):
-            best = 0 if len(options) == 1 else prompt.worst([plain_words.as_one(words) for _, words in options])
-            plain, words = options[best]
-            chosen.append((dataclasses.replace(part, plains=(plain,)), words))
-    if not chosen:
-        return None, None
-    written = plain_words.rewritten(prompt.words, chosen)
-    return prompt.of(prompt.clip, prompt.encoder, written.words, subspaces, frozenset(written.readings)), written
-
-
-def _options(prompt: _Prompt, part: plain_words.Written) -> list[tuple[str, list[Word]]]:
-    """What a part of a prompt may be read as, and the words of that, where the encoder does not read it so anyway."""
-    found = []
-    for plain in part.plains:
-        words = calibration.words_of(prompt.clip, prompt.encoder, plain)
-        same = [word.text for word in words] == [word.text for word in prompt.words[slice(*part.words)]]
-        if words and not same:
-            found.append((plain, words))
-    return found
-
-
-def _merged(findings: list[Finding], readings: dict[int, plain_words.Written]) -> list[tuple[Finding, tuple[int, int]]]:
-    """Findings with the words (first, end) that each is about: the words of a flagged reading are one."""
-    out, at = [], 0
-    while at < len(findings):
-        part, finding = readings.get(at), findings[at]
-        end = part.words[1] if part else at + 1
-        if part:
-            finding = dataclasses.replace(finding, text=part.text, read_as=part.plains[0])
-        out.append((finding, (at, end)))
-        at = end
-    return out
 
 
 def _look(prompt: _Prompt, rules, views, harmless, wholes) -> list[list[float]]:
@@ -178,8 +157,7 @@ def _look(prompt: _Prompt, rules, views, harmless, wholes) -> list[list[float]]:
 
 def _within_compounds(prompt: _Prompt, rules: list[decision.Rule], suspects: list[int]) -> list[decision.Rule]:
     """The rules with suspects seen inside the compounds that they stand in; the worst of them counts."""
-    joining = vocabulary.load().joining
-    found = {n: plan.compounds(prompt.texts, joining, prompt.units[n]) for n in suspects}
+    found = {n: plan.compounds(prompt.texts, prompt.known.joining, prompt.units[n]) for n in suspects}
     pairs = [(n, pair) for n, group in found.items() for pair in group]
     if not pairs:
         return rules
@@ -207,27 +185,35 @@ class _Prompt:
     windows: list[range]
     store: Embeddings
     contrasts: list[Contrast]
+    known: languages.EverydayLanguage
     kept: bool = False  # whether the embeddings of whole windows are kept
 
     @classmethod
-    def of(cls, clip, encoder: Encoder, words: list[Word], subspaces, around: frozenset[int] = frozenset()) -> _Prompt:
-        """around: words whose windows are all that is looked at; all windows where it is empty."""
-        units, windows = _plan(words, encoder, subspaces)
-        windows = [window for window in windows if not around or around & set(window)]
+    def of(cls, clip, encoder: Encoder, words: list[Word], subspaces, language: str = by_language.ENGLISH) -> _Prompt:
+        known = languages.everyday(language)
+        units, windows = _plan(words, encoder, subspaces, known)
         store = embeddings_of(clip, encoder)
-        contrasts = [calibration.contrast(clip, encoder, store, subspace) for subspace in subspaces] if units else []
-        return cls(clip, encoder, words, units, windows, store, contrasts, bool(around))
+        judged = subspaces if units else ()
+        contrasts = [calibration.contrast(clip, encoder, store, subspace, language) for subspace in judged]
+        return cls(clip, encoder, words, units, windows, store, contrasts, known)
 
-    def prepare(self, other: _Prompt) -> None:
-        """Encode in one call what this prompt and another need first."""
-        places = [(prompt, unit.places[0]) for prompt in (other, self) for unit in prompt.units]
+    def reworded(self, plain: plain_words.PlainPrompt, subspaces) -> _Prompt:
+        """This prompt in plain words, looked at where these stand; what both need first is encoded in one call."""
+        units, windows = _plan(plain.words, self.encoder, subspaces, self.known)
+        windows = [window for window in windows if plain.readings.keys() & set(window)]
+        out = dataclasses.replace(self, words=plain.words, units=units, windows=windows, kept=True)
+        if not self.units and units:
+            out = dataclasses.replace(
+                _Prompt.of(self.clip, self.encoder, plain.words, subspaces, self.known.code), kept=True
+            )
+        places = [(prompt, unit.places[0]) for prompt in (self, out) for unit in prompt.units]
         rows = [self.encoder.row([prompt.words[i] for i in place]) for prompt, place in places]
-        rows += [self._row(window, frozenset()) for window in self.windows]
-        self.store.embed(self.clip, self.encoder, rows)
+        self.store.embed(self.clip, self.encoder, [*rows, *(out._row(window, frozenset()) for window in out.windows)])
+        return out
 
-    def worst(self, words: list[Word]) -> int:
-        """Number of the word that leans furthest into a concept."""
-        embeddings = self.store.embed(self.clip, self.encoder, [self.encoder.row([word]) for word in words])
+    def worst(self, texts: list[list[Word]]) -> int:
+        """Number of the text that leans furthest into a concept."""
+        embeddings = self.store.embed(self.clip, self.encoder, [self.encoder.row(words) for words in texts])
         leanings = [max(values) for values in self.lean(embeddings)]
         return leanings.index(max(leanings))
 
@@ -271,12 +257,15 @@ class _Prompt:
         return self.encoder.row(self.words[window.start : window.stop], inside)
 
 
-def _plan(words: list[Word], encoder: Encoder, subspaces) -> tuple[list[plan.Unit], list[range]]:
+def _plan(words: list[Word], encoder: Encoder, subspaces, known) -> tuple[list[plan.Unit], list[range]]:
     """What of a prompt is judged, and together with what text around it."""
-    known = vocabulary.load()
-    phrases = [phrase for subspace in subspaces for phrase in subspace.phrases]
+    phrases = [
+        phrase
+        for subspace in subspaces
+        for phrase in (*subspace.phrases, *calibration.concept_phrases(subspace.phrases, known.code))
+    ]
     compounds = known.compounds_and(tuple(phrase for subspace in subspaces for phrase in subspace.retained))
-    units = plan.units(_texts(words), known.joining, compounds, plan.Matcher(phrases))
+    units = plan.units(_texts(words), known.joining, compounds, plan.Matcher(phrases), known.negations)
     return units, plan.windows([len(word.tokens) for word in words], encoder.room)
 
 

@@ -10,6 +10,7 @@ import torch
 from ...safree import SafreeError, check_choice, validation
 from ...safree.subspace import MODES, ConceptSubspace
 from ..conditioning import entries, marks
+from ..data import languages
 from ..report.reports import Settings
 from ..text.embeddings import embeddings_of
 from ..text.encoders import check_embeddings, encoders, followers, tokenize
@@ -64,13 +65,15 @@ def _guard(
         probe = embeddings_of(clip, encoder).probes[0]
         for subspace in active:
             subspace.check_encoder(encoder.key, probe)
-    concepts = marks.fingerprints(active)
+    concepts, names = marks.fingerprints(active), []
     if settings.mode == "adaptive":
         texts = prompt if isinstance(prompt, dict) else dict.fromkeys(tokens, prompt)
-        findings, filtered, beta = adaptive.steer(clip, found, also, tokens, texts, base, active, settings)
+        findings, filtered, beta, unread = adaptive.steer(clip, found, also, tokens, texts, base, active, settings)
+        names = sorted(languages.name(code) for code in unread)
+        notes += [f"This prompt holds {name}, which was not checked: no text encoder here reads it." for name in names]
     else:
         findings, filtered, beta = paper_modes.steer(clip, found, tokens, base, active, settings)
-    checked = dataclasses.replace(unguarded, findings=tuple(findings), notes=tuple(notes))
+    checked = dataclasses.replace(unguarded, findings=tuple(findings), notes=tuple(notes), unchecked=tuple(names))
     if filtered is None:
         return dataclasses.replace(checked, conditioning=entries.mark(base, "clear", concepts))
     if not all(torch.isfinite(tensor).all() for tensor, _ in filtered):

@@ -10,8 +10,10 @@ from ...safree import plan, readings
 from ...safree.folding import fold
 from ...safree.lexicon import Lexicon
 from ..data import known_words
+from ..report.reports import Finding
 from ..text import alignment
 from ..text.words import Word
+from .by_language import words_of
 
 Range = tuple[int, int]  # (first, end) of words
 KEPT = 32  # word lists of concepts in memory
@@ -28,13 +30,13 @@ class Written:
 
 @dataclasses.dataclass(frozen=True)
 class PlainPrompt:
-    """words: those of the prompt in plain words. origins: for each the words (first, end) of the prompt it stands for.
+    """words: those of the prompt in plain words. origins: for each the words of the prompt that it stands for.
 
     readings: numbers of those that stand for words written otherwise, each with how it stands there
     """
 
     words: list[Word]
-    origins: list[Range]
+    origins: list[Sequence[int]]
     readings: dict[int, Written]
 
 
@@ -74,10 +76,48 @@ def rewritten(words: Sequence[Word], found: list[tuple[Written, list[Word]]]) ->
     return PlainPrompt(out, [*origins, *((i, i + 1) for i in range(at, len(words)))], numbers)
 
 
-def as_one(words: Sequence[Word]) -> Word:
-    """Words as a single one, which is judged as a whole."""
-    tokens, pieces, places = (tuple(x for w in words for x in getattr(w, f)) for f in ("tokens", "pieces", "places"))
-    return Word(" ".join(word.text for word in words), tokens, pieces, places)
+def within(prompt, found: list[Written], numbers: Sequence[int]) -> PlainPrompt | None:
+    """A part of a prompt, the words `numbers` of it, in plain words; None where they are plain. Of several readings the
+    one that leans furthest into a concept. prompt: that part, as adaptive judges it. Origins count in the whole prompt.
+    """
+    at = {number: i for i, number in enumerate(numbers)}
+    chosen = []
+    for part in found:
+        first, end = part.words
+        if not all(number in at for number in range(first, end)):
+            continue
+        part = dataclasses.replace(part, words=(at[first], at[first] + end - first))
+        if options := _options(prompt, part):
+            best = 0 if len(options) == 1 else prompt.worst([words for _, words in options])
+            chosen.append((dataclasses.replace(part, plains=(options[best][0],)), options[best][1]))
+    if not chosen:
+        return None
+    out = rewritten(prompt.words, chosen)
+    return dataclasses.replace(out, origins=[tuple(numbers[first:end]) for first, end in out.origins])
+
+
+def _options(prompt, part: Written) -> list[tuple[str, list[Word]]]:
+    """What a part of a prompt may be read as, and the words of that, where the encoder does not read it so anyway."""
+    found = []
+    for plain in part.plains:
+        words = words_of(prompt.clip, prompt.encoder, plain)
+        same = [word.text for word in words] == [word.text for word in prompt.words[slice(*part.words)]]
+        if words and not same:
+            found.append((plain, words))
+    return found
+
+
+def merged(findings: list[Finding], readings: dict[int, Written]) -> list[tuple[Finding, Range]]:
+    """Findings with the words (first, end) that each is about: the words of a flagged reading are one."""
+    out, at = [], 0
+    while at < len(findings):
+        part, finding, end = readings.get(at), findings[at], at + 1
+        if part:
+            finding = dataclasses.replace(finding, text=part.text, read_as=part.plains[0])
+            end = at + part.words[1] - part.words[0]
+        out.append((finding, (at, end)))
+        at = end
+    return out
 
 
 @functools.lru_cache(maxsize=KEPT)
