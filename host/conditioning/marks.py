@@ -13,6 +13,7 @@ from ...safree.subspace import ConceptSubspace
 KEY = "safree"  # in the dict of a conditioning entry
 OTHERS = "conditioning_"  # of further encoders: llama3 (HiDream), mt5xl (HunyuanDiT), byt5small (HunyuanImage)
 IDS = ("t5xxl_ids", "t5xxl_weights")  # of the prompt's tokens, which Anima's diffusion model reads
+ROLES = ("filtered", "original", "clear", "unchecked", "reference")  # see Mark
 GUARDED = ("filtered", "clear")  # roles of encodings that the guard made or let pass
 REMEMBERED = 2**16  # digests, of the encodings seen last; some 20 MB
 
@@ -57,7 +58,7 @@ class Mark:
 def read(options: dict) -> Mark | None:
     """The mark of a conditioning entry's dict, or of a cond of a sampling run; None if it has none that can be read."""
     stored = options.get(KEY)
-    if not isinstance(stored, dict) or not isinstance(stored.get("role"), str):
+    if not isinstance(stored, dict) or stored.get("role") not in ROLES:
         return None
     known = {field.name for field in dataclasses.fields(Mark)}
     return Mark(**{name: value for name, value in stored.items() if name in known})

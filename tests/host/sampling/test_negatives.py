@@ -38,10 +38,10 @@ def run(pack, model, clear, latent):
 
     def run(negative, cfg=4.0, patched=None, on_problem="error", negatives="subtracting", positive=None, steps=STEPS):
         trace = Trace()
-        switch = pack.host.sampling.run.Switch(on_problem=on_problem, negatives=negatives)
+        switch = pack.host.sampling.switching.Switch(on_problem=on_problem, negatives=negatives)
         settings = (SEED, steps, cfg, "euler", "normal", positive or clear, negative, latent, 1.0)
         out, report = pack.host.sampling.run.sample(switch, trace.attach(patched or model), *settings)
-        return out["samples"], report, trace
+        return out["samples"], report.data(), trace
 
     return run
 
@@ -288,4 +288,4 @@ def test_an_unknown_choice_of_negatives_is_refused(pack):
     with pytest.raises(
         pack.safree.SafreeError, match=r"negatives 'never' is unknown\. Choose one of subtracting, guarded"
     ):
-        pack.host.sampling.run.Switch(negatives="never")
+        pack.host.sampling.switching.Switch(negatives="never")
