@@ -112,9 +112,8 @@ def check_phrases(clip, readers: list[tuple[Encoder, Embeddings]], phrases: tupl
         if not any(reads(clip, encoder, store, code) for encoder, store in readers):
             keys = ", ".join(encoder.key for encoder, _ in readers)
             raise SafreeError(
-                f"the phrase {own[0]!r} is {data.name(code)}, which text encoder {keys} does not read: every "
-                "prompt in that language would count as the concept. Write it in English, or use a model whose text encoder "
-                "reads the language."
+                f"the phrase {own[0]!r} is {data.name(code)}, which text encoder {keys} does not read: every prompt in "
+                "that language would count as the concept. Write it in English, or use a model that reads the language."
             )
 
 
