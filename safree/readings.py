@@ -71,7 +71,8 @@ def _words(text: str, folded: Folded, lexicon: Lexicon) -> Iterator[Reading]:
         atom = match[0]
         start = match.start() + len(atom) - len(atom.lstrip(EDGES))
         atom = atom.strip(EDGES)
-        if not FEWEST_LETTERS <= len(atom) <= LONGEST or not any(c.isalpha() for c in atom):
+        fewest = FEWEST_LETTERS if atom.isascii() else 2
+        if not fewest <= len(atom) <= LONGEST or not any(c.isalpha() for c in atom):
             continue
         first, last = folded.span(start, start + len(atom))
         written = text[first:last]

@@ -26,7 +26,18 @@ LAYERS = {
 TOOLS = {
     "headless": (set(), set()),
     "dev": (
-        {"torch", "numpy", "PIL", "comfy", "nodes", "utils", "playwright", "safetensors", "transformers"},
+        {
+            "torch",
+            "numpy",
+            "PIL",
+            "comfy",
+            "nodes",
+            "utils",
+            "playwright",
+            "safetensors",
+            "transformers",
+            "english_words",
+        },
         {"headless"},
     ),
     "bench": (
