@@ -62,12 +62,13 @@ def _calibrate(clip, encoder: Encoder, store: Embeddings, phrases, prompts, know
             judged = [u for u in plan.units(lower(part), known.joining, known.compounds, NOTHING) if not u.harmless]
             units.update({unit.text: [part[i] for i in unit.places[0]] for unit in judged if unit.text not in units})
             parts.append((part, [unit.text for unit in judged]))
+    count = len(texts)
     texts += units.values()  # the words of harmless prompts are everyday language, too
     rows = [encoder.row(words) for words in [*texts, *(part for part, _ in parts)]]
     distinct, numbers = _distinct(store.embed(clip, encoder, rows))
     row_of = dict(zip(units, numbers[len(texts) - len(units) :], strict=False))
     return Calibration(
-        Everyday(distinct),
+        Everyday(distinct, max(numbers[:count]) + 1),
         tuple((lower(words), row) for words, row in zip(texts, numbers, strict=False)),
         tuple(
             HarmlessWindow(lower(part), row, tuple(row_of[unit] for unit in judged))
