@@ -73,7 +73,7 @@ def _calibrate(clip, encoder: Encoder, store: Embeddings, codes: tuple[str, ...]
     distinct, numbers = _distinct(store.embed(clip, encoder, rows))
     row_of = dict(zip(units, numbers[len(phrases) :], strict=False))
     return Calibration(
-        Everyday(distinct),
+        Everyday(distinct, max(numbers[: len(phrases)]) + 1),
         tuple((lower(words), row) for words, row in zip(texts, numbers, strict=False)),
         tuple(
             HarmlessWindow(lower(part), row, tuple(row_of[unit.text] for unit in judged))
