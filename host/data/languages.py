@@ -103,13 +103,17 @@ def _with_phrases(compounds: plan.Matcher, phrases: tuple[str, ...]) -> plan.Mat
     return compounds.with_phrases(phrases)
 
 
-@functools.cache
 def everyday(code: str = ENGLISH) -> EverydayLanguage:
     """Everyday language by code: English, or one of `load`."""
     known = vocabulary.load()
     if code == ENGLISH:
         return EverydayLanguage(code, known.phrases, known.prompts, known.joining, plan.NEGATIONS, known.compounds)
-    own = load()[code]
+    return _of_other(code)
+
+
+@functools.cache
+def _of_other(code: str) -> EverydayLanguage:
+    known, own = vocabulary.load(), load()[code]
     several = [phrase for phrase in own.phrases if len(plan.pieces(phrase)) > 1]
     return EverydayLanguage(
         code,

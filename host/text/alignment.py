@@ -38,14 +38,14 @@ def align(text: str, words: Sequence[Word]) -> list[Span | None]:
             origins += [at] * len(folded)
     whole, at, waiting, spans = "".join(letters), 0, [], []
     for word in words:
-        wanted = _letters(word)
-        found = whole.find(wanted, at, at + len(wanted) + AHEAD if at else None) if wanted else -1
-        spans.append((origins[found], origins[found + len(wanted) - 1] + 1) if found >= 0 else None)
-        if not wanted:
+        parts = _letters(word)
+        found = _find(whole, parts, at)
+        spans.append((origins[found[0]], origins[found[1] - 1] + 1) if found else None)
+        if not parts:
             waiting.append(len(spans) - 1)
-        elif found >= 0:
-            _fill(spans, waiting, origins[at:found])
-            waiting, at = [], found + len(wanted)
+        elif found:
+            _fill(spans, waiting, origins[at : found[0]])
+            waiting, at = [], found[1]
     _fill(spans, waiting, origins[at : at + AHEAD])
     return spans
 
@@ -56,10 +56,26 @@ def _fill(spans: list[Span | None], waiting: list[int], between: list[int]) -> N
         spans[:] = [(between[0], between[-1] + 1) if i in waiting else span for i, span in enumerate(spans)]
 
 
-def _letters(word: Word) -> str:
+def _letters(word: Word) -> list[str]:
+    """The plain letters of a word, cut where the encoder did not know some."""
     if word.text in UNKNOWN:
-        return ""
-    return "".join(plain(char) for char in word.text if not char.isspace() and char != PART)
+        return []
+    return [letters for part in word.text.split(PART) if (letters := _plain(part))]
+
+
+def _plain(text: str) -> str:
+    return "".join(plain(char) for char in text if not char.isspace())
+
+
+def _find(text: str, parts: list[str], at: int) -> Span | None:
+    """(start, end) in `text` of `parts`, one behind the other, soon after `at`; None where one is missing."""
+    start = None
+    for part in parts:
+        found = text.find(part, at, at + len(part) + AHEAD if at else None)
+        if found < 0:
+            return None
+        start, at = (found if start is None else start), found + len(part)
+    return None if start is None else (start, at)
 
 
 @dataclasses.dataclass(frozen=True)
