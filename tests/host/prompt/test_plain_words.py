@@ -5,19 +5,8 @@ from __future__ import annotations
 import pytest
 from tracing import outputs
 
-SPELLINGS = [
-    "p1stol",
-    "p i s t o l",
-    "p.i.s.t.o.l",
-    "pis-tol",
-    "pis tol",
-    "pіstоl",
-    "ｐｉｓｔｏｌ",
-    "pi\u200bstol",
-    "p*stol",
-    "pistoll",
-]
-JOIN = {"catpistol": "cat pistol"}
+SPELLINGS = ["p1stol", "p i s t o l", "p.i.s.t.o.l", "pis-tol", "pis tol", "pіstоl", "ｐｉｓｔｏｌ", "pi\u200bstol"]
+SPELLINGS += ["p*stol", "pistoll"]
 
 
 @pytest.fixture
@@ -129,9 +118,9 @@ def test_half_a_character_is_a_clear_error(pack, guard):
 def test_words_stand_in_the_text_even_where_an_encoder_does_not_know_them(pack):
     words, alignment = pack.host.text.words, pack.host.text.alignment
     tokens = [(i, piece, (0, i)) for i, piece in enumerate([b"a ", b"n", "\ufffd".encode(), b"ked ", b"cat"])]
-    found = words.split(tokens)
-    spans = alignment.align("(a:1.2) nаked cat", found)
-    assert [span and "(a:1.2) nаked cat"[slice(*span)] for span in spans] == ["a", "n", "а", "ked", "cat"]
+    text = "(a:1.2) nаked cat"
+    spans = alignment.align(text, words.split(tokens))
+    assert [span and text[slice(*span)] for span in spans] == ["a", "nаked", "cat"]
 
 
 def test_chinese_words_are_told_apart_by_the_data(pack):
