@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -97,37 +97,43 @@ def _detect(
     written = plain_words.written(text, words, phrases)
     merged: dict[int, plain_words.Written] = {}  # first word -> what is flagged as it can be read
     store, unread = embeddings_of(clip, encoder), by_language.unknown(text)
-
-    def judge(prompt: _Prompt, origins: Sequence[Sequence[int]], wholes=None) -> list[int]:
-        """Note each verdict at the words of the prompt that it is about; those of `prompt` that are flagged."""
-        flagged = []
-        for verdict in _judge(prompt, subspaces, encoders, wholes):
-            numbers = sorted(prompt.units[verdict.unit].words)
-            for i in (i for number in numbers for i in origins[number]):
-                note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
-            flagged += numbers if verdict.flagged else []
-        return flagged
-
     for part in by_language.parts(words, encoder.room):
         read = by_language.reads(clip, encoder, store, part.language)
         unread |= set() if read else {part.language}
         numbers = part.numbers if read else by_language.in_english(words, part, written, phrases)
-        language = part.language if read else by_language.ENGLISH
-        prompt = _Prompt.of(clip, encoder, [words[i] for i in numbers], subspaces, language)
-        plain = plain_words.within(prompt, written, numbers)
-        reworded = prompt.reworded(plain, subspaces) if plain else None
-        judge(prompt, [(i,) for i in numbers], wholes if len(numbers) == len(words) else None)
-        for number in judge(reworded, plain.origins) if plain else ():
-            if number in plain.readings:
-                merged[plain.origins[number][0]] = plain.readings[number]
+        known = languages.everyday(part.language if read else by_language.ENGLISH)
+        own, wholes = [words[i] for i in numbers], wholes if len(numbers) == len(words) else None
+        for group in _alike(own, encoder, subspaces, known):
+            prompt, times = _Prompt.of(clip, encoder, own, group, known), len(subspaces) * encoders
+            plain = plain_words.within(prompt, written, numbers)
+            reworded = prompt.reworded(plain, group) if plain else None
+            _judge(prompt, group, times, findings, [(i,) for i in numbers], wholes)
+            flagged = _judge(reworded, group, times, findings, plain.origins) if plain else ()
+            merged |= {plain.origins[i][0]: plain.readings[i] for i in flagged if i in plain.readings}
     return plain_words.merged(findings, merged), unread
 
 
-def _judge(prompt: _Prompt, subspaces, encoders: int, wholes=None) -> Iterator[decision.Verdict]:
-    """Plan what to look at, score it, decide."""
+def _alike(words: list[Word], encoder: Encoder, subspaces, known) -> list[list]:
+    """The subspaces in groups that make the same units of a prompt.
+
+    The phrases of a concept and those that it leaves alone make units for that concept and no other.
+    """
+    groups: dict[frozenset, list] = {}
+    for subspace in subspaces:
+        groups.setdefault(frozenset(_plan(words, encoder, [subspace], known)[0]), []).append(subspace)
+    return list(groups.values())
+
+
+def _judge(
+    prompt: _Prompt, subspaces, times: int, findings: list[Finding], origins: Sequence[Sequence[int]], wholes=None
+) -> list[int]:
+    """Note in `findings` what leans into `subspaces`; each unit is tested `times` times in all. The flagged words.
+
+    origins: for each word of `prompt` the numbers of its findings
+    """
     if not prompt.units:
-        return
-    tests = len(prompt.units) * len(subspaces) * encoders
+        return []
+    tests, flagged = len(prompt.units) * times, []
     alone = prompt.lean_alone([unit.places[0] for unit in prompt.units])
     rules = [
         decision.Rule([values[k] for values in alone], contrast.limit(tests, subspace.threshold))
@@ -136,7 +142,12 @@ def _judge(prompt: _Prompt, subspaces, encoders: int, wholes=None) -> Iterator[d
     views, harmless = prompt.views(), [unit.harmless for unit in prompt.units]
     leanings = _look(prompt, rules, views, harmless, wholes)
     rules = _within_compounds(prompt, rules, decision.suspects(rules, views, leanings, harmless))
-    yield from decision.decide(rules, views, leanings, prompt.lean_windows, harmless)
+    for verdict in decision.decide(rules, views, leanings, prompt.lean_windows, harmless):
+        numbers = sorted(prompt.units[verdict.unit].words)
+        for i in itertools.chain(*(origins[number] for number in numbers)):
+            note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
+        flagged += numbers if verdict.flagged else []
+    return flagged
 
 
 def _look(prompt: _Prompt, rules, views, harmless, wholes) -> list[list[float]]:
@@ -189,12 +200,11 @@ class _Prompt:
     kept: bool = False  # whether the embeddings of whole windows are kept
 
     @classmethod
-    def of(cls, clip, encoder: Encoder, words: list[Word], subspaces, language: str = by_language.ENGLISH) -> _Prompt:
-        known = languages.everyday(language)
+    def of(cls, clip, encoder: Encoder, words: list[Word], subspaces, known: languages.EverydayLanguage) -> _Prompt:
         units, windows = _plan(words, encoder, subspaces, known)
         store = embeddings_of(clip, encoder)
         judged = subspaces if units else ()
-        contrasts = [calibration.contrast(clip, encoder, store, subspace, language) for subspace in judged]
+        contrasts = [calibration.contrast(clip, encoder, store, subspace, known.code) for subspace in judged]
         return cls(clip, encoder, words, units, windows, store, contrasts, known)
 
     def reworded(self, plain: plain_words.PlainPrompt, subspaces) -> _Prompt:
@@ -204,7 +214,7 @@ class _Prompt:
         out = dataclasses.replace(self, words=plain.words, units=units, windows=windows, kept=True)
         if not self.units and units:
             out = dataclasses.replace(
-                _Prompt.of(self.clip, self.encoder, plain.words, subspaces, self.known.code), kept=True
+                _Prompt.of(self.clip, self.encoder, plain.words, subspaces, self.known), kept=True
             )
         places = [(prompt, unit.places[0]) for prompt in (self, out) for unit in prompt.units]
         rows = [self.encoder.row([prompt.words[i] for i in place]) for prompt, place in places]

@@ -18,7 +18,7 @@ from .schedule import Part
 
 UNITS = ("share", "steps")
 ON_PROBLEMS = ("error", "warn", "again")
-NEGATIVES = ("subtracting", "guarded")
+NEGATIVES = ("subtracting", "guarded", "cleaned")
 ABOVE = 1e-3  # of a step's sigma interval: samplers recompute sigmas with rounding errors
 PERCENT_KEYS = ("start_percent", "end_percent", *RANGE)
 
@@ -33,7 +33,8 @@ class Switch:
         latent guard's second look sample once more
     node: whose name errors carry, where the node layer cannot add it
     negatives: 'subtracting' (a negative prompt may say anything, in its own words, while each step draws away from it)
-        or 'guarded' (it has to be guarded or zero, and is filtered as a positive one is)
+        or 'guarded' (it has to be guarded or zero, and is filtered as a positive one is), or 'cleaned' (a guarded one
+        is filtered as a positive one is, a plain one is measured as with 'subtracting')
     schedule: sigmas [m + 1] of the whole schedule, where a run samples a part of it; None for the run's own
     """
 
