@@ -23,6 +23,9 @@ FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
 FLOOR = -0.9  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
 BROAD = 64  # phrases from which a concept names its kind by itself; with fewer the more counts what is near to them
 NARROW = 8  # phrases up to which a concept is a thing or two, not a subject
+STEEPEST = (
+    -0.1
+)  # shape of a tail; a smaller one says that scores end just above those seen, which chance often makes up
 CEILING = 0.0  # a concept's own phrase in an everyday text; above it the guard would let that pass, whatever the rate
 SAME = 1e-3  # relative distance below which two embeddings are one
 
@@ -49,9 +52,9 @@ class Tail:
         if len(above) < 3 or float(above.mean()) <= 0:
             return cls(start, share, 0.1, 0.0)
         mean, spread = float(above.mean()), float(above.var())
-        shape = min(0.5 * (1 - mean * mean / spread), 0.0) if spread > 0 else 0.0
-        scale = 0.5 * mean * (mean * mean / spread + 1) if shape < 0 else mean
-        return cls(start, share, scale, shape)
+        shape = 0.5 * (1 - mean * mean / spread) if spread > 0 else 0.0
+        shape = min(max(shape, STEEPEST), 0.0)
+        return cls(start, share, mean * (1 - shape), shape)
 
     def limit(self, tests: int, rate: float = RATE) -> float:
         """The score that the highest of `tests` harmless words exceeds with probability `rate` at most (union bound).
@@ -141,7 +144,9 @@ class Calibration:
         """
         standard, directions = self.everyday.standard, self.everyday.standardize(concepts)
         texts, found = [pieces(phrase) for phrase in phrases], []
-        inside = {part for text in texts for part in text if len(text) > 1 and (part,) not in texts and part in ordinary}
+        inside = {
+            part for text in texts for part in text if len(text) > 1 and (part,) not in texts and part in ordinary
+        }
         for part in sorted(inside):
             others = [n for n, text in enumerate(texts) if part not in text]
             row = ordinary[part]

@@ -37,6 +37,7 @@ TOOLS = {
             "playwright",
             "safetensors",
             "transformers",
+            "tokenizers",
             "english_words",
         },
         {"headless"},

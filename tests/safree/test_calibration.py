@@ -43,12 +43,14 @@ class Noise:
     def calibrate(self) -> Calibration:
         """On two thirds of its words as phrases, and on harmless prompts, which hold others too."""
         known = [[n] for n in range(2 * WORDS // 3)]
-        prompts = [self.prompt(20) for _ in range(150)]
+        prompts = [self.prompt(20) for _ in range(300)]
         others = sorted({n for text in prompts for n in text} - set(range(len(known))))
         singles = [*known, *([n] for n in others)]
         row_of = {n: row for row, (n,) in enumerate(singles)}
         windows = [
-            HarmlessWindow(tuple(NAMES[n] for n in text), len(singles) + i, tuple(row_of[n] for n in dict.fromkeys(text)))
+            HarmlessWindow(
+                tuple(NAMES[n] for n in text), len(singles) + i, tuple(row_of[n] for n in dict.fromkeys(text))
+            )
             for i, text in enumerate(prompts)
         ]
         everyday = Everyday(self.encode([*singles, *prompts]), len(known))
