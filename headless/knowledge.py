@@ -1,7 +1,7 @@
 """What is known of each node class: packs/*.json, one file per node pack, described by packs/schema.json.
 
 A class that no file names is unknown, which means refused, but for what its connections say in one's own workflows
-(by_links.py). `python -m headless guard` and `check` say so with a line of options for it; `with_server` fills gaps from
+(by_links.py). `python -m headless guard` and `check` say so with options for it; `with_server` fills gaps from
 what a running server tells of its nodes.
 """
 

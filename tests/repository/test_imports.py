@@ -27,7 +27,19 @@ LAYERS = {
 TOOLS = {
     "headless": (set(), set()),
     "dev": (
-        {"torch", "numpy", "PIL", "comfy", "nodes", "utils", "playwright", "safetensors", "transformers"},
+        {
+            "torch",
+            "numpy",
+            "PIL",
+            "comfy",
+            "nodes",
+            "utils",
+            "playwright",
+            "safetensors",
+            "transformers",
+            "tokenizers",
+            "english_words",
+        },
         {"headless"},
     ),
     "bench": (
