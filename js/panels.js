@@ -78,9 +78,23 @@ export const subspacePanel = readable((summary) => {
     const half = 1 + explained.findIndex((_, i) => explained.slice(0, i + 1).reduce((a, b) => a + b, 0) >= 0.9);
     const label = `encoder ${key}: rank ${rank} of ${width}, 90 % in ${half}`;
     parts.push(spectrum(explained, label));
+    if (summary.reach?.[key]) parts.push(...reach(summary.reach[key]));
   }
+  parts.push(...notes(summary));
   return parts;
 });
+
+/** What a concept catches: phrases left out in turn, and everyday words on either side of the limit. */
+function reach({ judged, missed, catches, below, harmless }) {
+  const lines = [];
+  if (judged.length) {
+    const not = missed.length ? `; not: ${missed.join(", ")}` : "";
+    lines.push(`Found if left out: ${judged.length - missed.length} of ${judged.length}${not}`);
+  }
+  lines.push(`Also catches: ${catches.join(", ") || "no everyday word"}`, `Just below: ${below.join(", ")}`);
+  lines.push(`Harmless prompts that lose words: ${(100 * harmless).toFixed(1)} %`);
+  return lines.map((line) => make("p", "safree-detail", line));
+}
 
 const notes = (report) => (report.notes ?? []).map((note) => make("p", "safree-detail", note));
 
