@@ -60,7 +60,7 @@ def learn(model, clip, subspace: ConceptSubspace, drawing: Drawing) -> ConceptPr
         recorded = [Recorder(features, len(shown), folder / kind) for kind in ("shown", "clean")]
         for number, (recorder, texts) in enumerate(zip(recorded, (shown, clean), strict=True)):
             for first in range(0, len(texts), drawing.batch):
-                _draw(recorder.attach(model), clip, texts[first : first + drawing.batch], drawing, number + 2 * first)
+                draw(recorder.attach(model), clip, texts[first : first + drawing.batch], drawing, number + 2 * first)
                 bar.update(min(drawing.batch, len(texts) - first))
         learned = _fitted(*recorded, clip, subspace)
     if learned.sensitivity < FOUND:
@@ -94,19 +94,21 @@ def article(phrase: str) -> str:
     return f"{'an' if phrase[:1].lower() in 'aeiou' else 'a'} {phrase}"
 
 
-def _draw(model, clip, texts: list[str], drawing: Drawing, seed: int) -> None:
+def draw(model, clip, texts: list[str], drawing: Drawing, seed: int) -> dict:
+    """The LATENT of a picture of each text; the seed is added to the drawing's own."""
     import nodes  # ComfyUI's; at call time, since it imports every node pack
 
     latent_format = model.get_model_object("latent_format")
     size = (drawing.height // 8, drawing.width // 8)
     blank = torch.zeros(len(texts), latent_format.latent_channels, *size)
-    nodes.common_ksampler(
+    (latent,) = nodes.common_ksampler(
         model,
         *(drawing.seed + seed, drawing.steps, drawing.cfg, SAMPLER, SCHEDULER),
         _stacked(clip, texts),
         _encoded(clip, ""),
         {"samples": blank.to(comfy.model_management.intermediate_device())},
     )
+    return latent
 
 
 def _encoded(clip, text: str) -> list:

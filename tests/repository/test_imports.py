@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = {
     "safree": ({"torch", "safetensors"}, set()),
     "host": (
-        {"torch", "safetensors", "numpy", "PIL", "comfy", "comfy_api", "comfy_extras", "folder_paths", "nodes"},
+        {"torch", "safetensors", "numpy", "PIL", "comfy", "comfy_api", "comfy_extras", "folder_paths", "nodes"}
+        | {"transformers", "nudenet"},  # judges of pictures: ComfyUI's own, and optional
         {"safree"},
     ),
     "nodes": ({"torch", "comfy_api"}, {"host", "safree"}),
@@ -30,7 +31,7 @@ TOOLS = {
         {"headless"},
     ),
     "bench": (
-        {"torch", "numpy", "PIL", "comfy", "folder_paths", "safetensors", "tqdm", "psutil"}
+        {"torch", "numpy", "PIL", "comfy", "folder_paths", "safetensors", "tqdm", "psutil", "transformers"}
         | {"matplotlib", "nudenet", "ray"},  # optional
         {"headless", "dev"},
     ),

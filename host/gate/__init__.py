@@ -1,0 +1,1 @@
+"""What a finished picture shows, and what becomes of it; the policy that a server enforces."""
