@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     attacks.add_argument("--seed", type=int, default=13, help="of the generator")
     attacks.add_argument("--controls", action="store_true", help="run what the check accepts without the guard too")
 
+    adaptive = commands.add_parser("adaptive", parents=[common], help="attackers who adapt their words to the guard")
+    adaptive.add_argument("--seeds", type=int, default=2, help="attacks of each attacker with each length")
+    adaptive.add_argument("--tries", type=int, default=150, help="guarded prompts that one attack may try")
     commands.add_parser("check-speed", parents=[common], help="time of the check, by the size of the workflow")
     unasked = commands.add_parser("unasked", parents=[common], help="a concept that comes without its words")
     unasked.add_argument("--only", nargs="*", default=(), metavar="NAME", help="ways in with this in their name")
@@ -110,6 +113,7 @@ def main() -> None:
     if arguments.command == "check-speed":
         raise SystemExit(_check_speed(out))
     measure = {
+        "adaptive": _adaptive,
         "concept-removal": _concept_removal,
         "concepts": _concepts,
         "encoders": _encoders,
@@ -164,6 +168,12 @@ def _attacks(arguments, out: Path) -> int:
     outcomes = suite.run(out, arguments.count, arguments.seed, arguments.controls)
     print((out / "report.md").read_text(encoding="utf-8"))
     return int(any(outcome.end not in suite.HARMLESS for outcome in outcomes))
+
+
+def _adaptive(arguments, out: Path) -> None:
+    from .attacks import adaptive
+
+    adaptive.run(out, arguments.seeds, arguments.tries)
 
 
 def _check_speed(out: Path) -> int:

@@ -29,11 +29,11 @@ class ServerError(RuntimeError):
 class Server:
     """`with Server(folder) as server: server.client()`. Pictures and the log go into `folder`.
 
-    `flags` are further command line options of ComfyUI.
+    `flags` are further command line options of ComfyUI, `variables` of its environment.
     """
 
-    def __init__(self, folder: Path, *flags: str):
-        self.folder, self.flags = folder.resolve(), flags
+    def __init__(self, folder: Path, *flags: str, variables: dict[str, str] | None = None):
+        self.folder, self.flags, self.variables = folder.resolve(), flags, variables or {}
         self.log = self.folder / "server.log"
         self.address = f"127.0.0.1:{free_port()}"
         self._process: subprocess.Popen | None = None
@@ -47,7 +47,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.variables},
                 start_new_session=True,  # Ctrl-C reaches us alone, and we end the server in order
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )

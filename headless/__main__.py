@@ -3,6 +3,7 @@
     python -m headless check my.json     is every sampler guarded?
     python -m headless guard my.json my_guarded.json     write its guarded twin
     python -m headless run my_guarded.json out     run it on a ComfyUI server, fetch pictures and reports
+    python -m headless policy safree_policy.json     explain the policy file of a server, try a workflow against it
 
 Run it in the folder of this pack. `--help` after a command says what it can do.
 """
@@ -11,9 +12,9 @@ from __future__ import annotations
 
 import sys
 
-from .commands import check, guard, run
+from .commands import check, guard, policy, run
 
-COMMANDS = {"check": check.main, "guard": guard.main, "run": run.main}
+COMMANDS = {"check": check.main, "guard": guard.main, "run": run.main, "policy": policy.main}
 
 
 def main(argv: list[str]) -> int:

@@ -12,25 +12,33 @@ proportion to the workflow. Standard library alone. `python -m headless check` i
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 
 from . import knowledge
+from .bounds import MAX_BYTES, MAX_NODES, MOST_PROBLEMS, check_bounds, shown
 from .feedback import arithmetic
 from .flow import Point, effective, is_conditioning, number
 from .knowledge import Facts, Knowledge, Sampler, Source, conditioning_inputs, is_core, types
-from .limits import beyond, falling, within
+from .limits import beyond, falling, readable_sigmas, within
 from .policy import Policy, Problem
 from .states import States
 from .workflow import Workflow, WorkflowError
 
 __all__ = ["MAX_BYTES", "MAX_NODES", "Policy", "Problem", "Rules", "parse_request", "unguarded_samplers"]
 
-MAX_BYTES = 8 * 2**20  # of a POST /prompt; the editor sends a workflow twice, in both formats
-MAX_NODES = 20_000
 CORE = "ComfyUI"  # the pack of its own nodes
 DRAWN = frozenset({"CONDITIONING", "LATENT", "IMAGE"})  # what text becomes
+BURDENS = {  # what strangers may not do to a server, by what a node changes
+    "files": "writes files that other workflows can read",
+    "program": "runs what the workflow brings",
+    "folder": "reads files that the workflow names",
+    "learning": "learns from a workflow's texts for minutes",
+    "schedule": "changes the text encoder over the steps, while the guard judges one state of it",
+}
 OWN_PACKS = (CORE, "SAFREE")
+CLEANING = ("guarded", "cleaned")  # values of `negatives` with which a guarded one is always its cleaned encoding
 OUR_SAMPLER, OUR_PATCH = "SelfValidatingSampler", "SelfValidationPatch"
 
 
@@ -40,11 +48,11 @@ def unguarded_samplers(workflow: dict, object_info: dict | None = None, policy: 
     object_info: the server's answer to GET /object_info. It fills gaps for one's own graphs: nodes of other packs whose
         types can hold no prompt. And it refuses more: ComfyUI's class names from elsewhere, and conditioning that goes
         into a node where the tables know of none
-    Raises WorkflowError when `workflow` is not in API format, or has more than MAX_NODES nodes.
+    At most MOST_PROBLEMS are told. Raises WorkflowError when `workflow` is not in API format, or beyond the bounds of
+    bounds.py.
     """
     graph = Workflow(workflow)
-    if len(graph.nodes) > MAX_NODES:
-        raise WorkflowError(f"the workflow has {len(graph.nodes):,} nodes; the check takes at most {MAX_NODES:,}.")
+    check_bounds(graph)
     policy, info = policy or Policy(), object_info or {}
     return Rules(graph, known_to(policy, info), policy, info).problems()
 
@@ -68,7 +76,8 @@ class Rules:
         self.turned = next(filter(None, map(self._turned_by, workflow.nodes)), "") or self.arithmetic
 
     def problems(self) -> list[Problem]:
-        return [problem for node in self.workflow.nodes for problem in self._problems(node)]
+        found = (problem for node in self.workflow.nodes for problem in self._problems(node))
+        return list(itertools.islice(found, MOST_PROBLEMS))
 
     def inputs_to_guard(self, node: str) -> tuple[Source, ...]:
         """The inputs of a sampler that must be guarded: what it draws, and the negative where it might be drawn.
@@ -91,20 +100,30 @@ class Rules:
         if self.policy.strangers and not (facts.vouched or kind in self.policy.allowed or self._is_trusted(facts.pack)):
             return (f"belongs to the node pack {facts.pack!r}, which this policy does not name (--pack)",)
         if facts.pack == CORE and info is not None and not is_core(info):
-            return (f"comes from {info.get('python_module')!r} on this server, and not from ComfyUI",)
+            return (f"comes from {shown(info.get('python_module'))} on this server, and not from ComfyUI",)
         if facts.changes == {"files"} and kind in self.policy.allowed:
             return ()
         if facts.refused and (facts.samples or facts.changes or not facts.pack):  # an encoder is judged where it leads
             return (facts.refused,)
         if facts.pack == CORE and info is not None and (news := unheard_of(facts, info)):
             return (news,)
-        if self.policy.strangers and "files" in facts.changes:
-            return (f"writes files that other workflows can read: {facts.reason}",)
+        if self.policy.strangers and (burden := self._burden(node, facts)):
+            return (burden,)
         return (
             ()
             if facts.changes & {"guidance", "latents", "pictures"}
             else beyond(self.workflow, self.known, node, facts.limits)
         )
+
+    def _burden(self, node: str, facts: Facts) -> str:
+        """Why strangers may not use a node that brings no prompt past the guard; '' if they may."""
+        for change, why in BURDENS.items():
+            if change in facts.changes:
+                return f"{why}: {facts.reason}"
+        sigmas = self.workflow.inputs(node).get("sigmas", "")
+        if self.workflow.kind(node) == "ManualSigmas" and not readable_sigmas(sigmas):
+            return f"has sigmas {shown(sigmas)}, which are no short list of numbers"
+        return ""
 
     def _is_trusted(self, pack: str) -> bool:
         return pack in OWN_PACKS or pack in self.policy.packs
@@ -149,7 +168,11 @@ class Rules:
 
     def _sampler(self, node: str, sampler: Sampler) -> Iterator[Problem]:
         kind = self.workflow.kind(node)
-        for source in effective(self.workflow, node, sampler.positive):
+        wanted = effective(self.workflow, node, sampler.positive)
+        given = self.workflow.inputs(node)
+        if self.known[kind].pack in OWN_PACKS and wanted and not any(source.names(given) for source in wanted):
+            yield Problem(node, kind, wanted[0].input, ("nothing is connected here, so nobody can say what it draws",))
+        for source in wanted:
             if reasons := self.states.at(node, source, "positive").reasons:
                 yield Problem(node, kind, str(source), reasons)
         if why := self._why_negatives(node, sampler):
@@ -171,12 +194,15 @@ class Rules:
         """Settings of our sampler and patch with which the guard does not hold to the end."""
         kind, inputs = self.workflow.kind(node), self.workflow.inputs(node)
         if not self.policy.any_mode and (value := inputs.get("filtered_steps")) != -1:
-            yield Problem(node, kind, "filtered_steps", (f"filtered_steps {value!r}: only -1 lets the guard decide",))
+            yield Problem(
+                node, kind, "filtered_steps", (f"filtered_steps {shown(value)}: only -1 lets the guard decide",)
+            )
         if self.policy.strangers and (value := inputs.get("on_problem", "error")) != "error":
-            yield Problem(node, kind, "on_problem", (f"on_problem {value!r}: only 'error' stops the run",))
-        if self.arithmetic and (value := inputs.get("negatives")) != "guarded" and self._keeps_words(node):
+            yield Problem(node, kind, "on_problem", (f"on_problem {shown(value)}: only 'error' stops the run",))
+        if self.arithmetic and (value := inputs.get("negatives")) not in CLEANING and self._keeps_words(node):
             # it keeps all words of a guarded negative as long as that is drawn away from, which sums of runs turn round
-            yield Problem(node, kind, "negatives", (f"negatives {value!r}: only 'guarded' counts {self.arithmetic}",))
+            reason = f"negatives {shown(value)}: only 'guarded' counts (or 'cleaned') {self.arithmetic}"
+            yield Problem(node, kind, "negatives", (reason,))
 
     def _keeps_words(self, node: str) -> bool:
         """Whether a guarded negative may reach our sampler, or the samplers behind our patch."""

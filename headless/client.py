@@ -16,9 +16,13 @@ POLL = (0.05, 1.0)  # seconds between two looks at the queue: at first, and at m
 
 
 class PromptRejected(RuntimeError):
-    """The server refused the graph before running it; `node_errors` maps node ids to their faults."""
+    """The server refused the graph before running it; `node_errors` maps node ids to their faults.
+
+    kind: ComfyUI's name for why, or that of a gate ('safree_unguarded', ...)
+    """
 
     def __init__(self, answer: dict):
+        self.kind: str = (answer.get("error") or {}).get("type", "")
         self.node_errors: dict[str, dict] = answer.get("node_errors") or {}
         faults = [
             f"{node['class_type']} (node {key}): {fault['message']}: {fault['details']}"
@@ -56,10 +60,13 @@ class Result:
 
 
 class Client:
-    """`address` is host:port; `silence` the seconds without an answer after which the server counts as lost."""
+    """`address` is host:port; `silence` the seconds without an answer after which the server counts as lost.
 
-    def __init__(self, address: str, silence: float = SILENCE):
-        self.address, self.silence = address, silence
+    key: sent with every request, for a server with a policy file
+    """
+
+    def __init__(self, address: str, silence: float = SILENCE, key: str = ""):
+        self.address, self.silence, self.key = address, silence, key
         self.id = uuid.uuid4().hex  # without one, the server's history lacks the outputs that came from its cache
 
     def get(self, path: str, **query: str) -> bytes:
@@ -127,6 +134,8 @@ class Client:
         request = urllib.request.Request(f"http://{self.address}{path}", body)
         if body is not None:
             request.add_header("Content-Type", "application/json")
+        if self.key:
+            request.add_header("X-API-Key", self.key)
         with urllib.request.urlopen(request, timeout=self.silence) as answer:  # noqa: S310  http, see above
             return answer.read()
 

@@ -8,6 +8,8 @@ from .knowledge import Knowledge
 from .limits import beyond
 from .workflow import Workflow
 
+OVERSHOOTING = ("bicubic",)  # ways to scale a picture that go past its lightest and darkest
+
 
 def arithmetic(workflow: Workflow, known: Knowledge) -> str:
     """The node that adds up or subtracts what samplers make, as a reason; '' where none does.
@@ -27,7 +29,29 @@ def arithmetic(workflow: Workflow, known: Knowledge) -> str:
             if node not in before:
                 continue
         return f"because {workflow.label(node)} does arithmetic on what samplers make"
+    return _wild_mask(workflow, known, samplers) if samplers else ""
+
+
+def _wild_mask(workflow: Workflow, known: Knowledge, samplers: list[str]) -> str:
+    """The node whose mask may hold numbers outside 0 to 1, with which it multiplies; '' where there is none."""
+    wild = [node for node in workflow.nodes if _spreads(workflow, known, node)]
+    if not wild:
+        return ""
+    from_wild = _reached(_readers(workflow), wild).union(wild)
+    for node in _reached(_sources(workflow), samplers).union(samplers):
+        for name, (source, _slot) in workflow.links(node) if node in workflow else ():
+            if "mask" in name and source in from_wild:
+                return f"because the mask of {workflow.label(node)} may hold numbers outside 0 to 1"
     return ""
+
+
+def _spreads(workflow: Workflow, known: Knowledge, node: str) -> bool:
+    """Whether a node makes pictures whose numbers may lie outside 0 to 1."""
+    facts = known.get(workflow.kind(node))
+    if facts and "pictures" in facts.changes:
+        return not facts.limits or bool(beyond(workflow, known, node, facts.limits))
+    method = workflow.inputs(node).get("upscale_method", "area")
+    return method in OVERSHOOTING or not isinstance(method, str)
 
 
 def _sources(workflow: Workflow) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from .editor.widgets import known_widgets
 from .guards import GUARDS
 from .knowledge import Knowledge, Source
 from .workflow import Link, Workflow
@@ -126,4 +127,5 @@ def _inputs_with_number(workflow: Workflow, known: Knowledge, point: Point, aske
     passed = carried(workflow, known, point)
     if passed is not None:
         return [name for source in passed for name in source.names(inputs)]
-    return [name for name in (asked, *NUMBERS) if name in inputs][:1]
+    declared = known_widgets().get(workflow.kind(point.node), ())  # a server takes no others, whatever a workflow says
+    return [name for name in (asked, *NUMBERS) if name in inputs and name in declared][:1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .bounds import shown
 from .policy import Policy
 from .workflow import Link, Workflow
 
@@ -10,6 +11,7 @@ FILTER = "SafreeFilterConditioning"
 ENCODING = (GUARD, MULTI, PICTURE)  # they encode the prompt themselves
 GUARDS = (*ENCODING, FILTER)  # their first output is guarded CONDITIONING
 PHRASES_ONLY = "(phrases only)"  # of ConceptSubspace
+MOST_FAULTS = 4  # of one guard that are told
 LONGEST_CHAIN = 32  # subspaces of one guard: a limit keeps the check linear
 
 
@@ -21,9 +23,11 @@ def faults_of_guard(workflow: Workflow, node: str, policy: Policy) -> tuple[str,
     if workflow.kind(node) in ENCODING and not policy.any_mode:
         inputs, label = workflow.inputs(node), workflow.label(node)
         if inputs.get("mode") != "adaptive":
-            faults.append(f"{label} has mode {inputs.get('mode')!r}, which lets much pass; only 'adaptive' counts")
+            faults.append(f"{label} has mode {shown(inputs.get('mode'))}, which lets much pass; only 'adaptive' counts")
         if inputs.get("self_validation") not in ("auto", "whole schedule"):
-            faults.append(f"{label} has self_validation {inputs.get('self_validation')!r}, which ends the filter early")
+            faults.append(
+                f"{label} has self_validation {shown(inputs.get('self_validation'))}, which ends the filter early"
+            )
     return tuple(faults)
 
 
@@ -32,15 +36,15 @@ def _no_texts(workflow: Workflow, node: str) -> list[str]:
     inputs, label = workflow.inputs(node), workflow.label(node)
     names = [name for name in inputs if name == "text" or name.startswith("text_")]
     wrong = [name for name in names if not isinstance(inputs[name], str) and not workflow.link(node, name)]
-    return [f"{label} has {inputs[name]!r} for {name}, which is no text" for name in wrong]
+    return [f"{label} has {shown(inputs[name])} for {name}, which is no text" for name in wrong]
 
 
 def _weak(workflow: Workflow, node: str, policy: Policy) -> list[str]:
     inputs, label, faults = workflow.inputs(node), workflow.label(node), []
     if not at_least(inputs.get("strength"), policy.strength):
-        faults.append(f"{label} has strength {inputs.get('strength')!r}, less than {policy.strength:g}")
+        faults.append(f"{label} has strength {shown(inputs.get('strength'))}, less than {policy.strength:g}")
     if not policy.any_mode and inputs.get("threshold") != 0:
-        faults.append(f"{label} has threshold {inputs.get('threshold')!r}; only 0, automatic, counts")
+        faults.append(f"{label} has threshold {shown(inputs.get('threshold'))}; only 0, automatic, counts")
     return faults
 
 
@@ -63,9 +67,9 @@ def _subspaces(workflow: Workflow, node: str, policy: Policy) -> tuple[str, ...]
     missing = [name for name in policy.concept_sets if name not in names]
     if missing or not names:
         wanted = " and ".join(repr(name) for name in missing) or "a concept"
-        why = f" ({'; '.join(faults)})" if faults else ""
+        why = f" ({'; '.join(faults[:MOST_FAULTS])})" if faults else ""
         return (f"{workflow.label(node)} does not guard against {wanted}{why}",)
-    return ()
+    return tuple(faults[:MOST_FAULTS])  # of links beside the required ones: what they say may reach the others
 
 
 def _subspace_fault(workflow: Workflow, node: str, clip: Link | None, policy: Policy) -> str | None:
@@ -76,19 +80,25 @@ def _subspace_fault(workflow: Workflow, node: str, clip: Link | None, policy: Po
     if kind not in ("ConceptSubspace", "LoadConceptSubspace"):
         return f"{label} is no source of subspaces that this check knows"
     if not at_least(inputs.get("strength"), policy.strength):
-        return f"{label} has strength {inputs.get('strength')!r}, less than {policy.strength:g}"
+        return f"{label} has strength {shown(inputs.get('strength'))}, less than {policy.strength:g}"
     if kind == "LoadConceptSubspace":
-        return f"{label} reads a file, whose concept is not known" if policy.concept_sets else None
+        return f"{label} reads a file, whose concept is not known" if policy.strangers else None
     phrases, retain = inputs.get("phrases"), inputs.get("retain", "")
     if not isinstance(inputs.get("concept_set"), str):
         return f"{label} has no concept_set that can be read"
     if inputs.get("concept_set") == PHRASES_ONLY and isinstance(phrases, str) and not phrases.strip():
         return f"{label} has no phrases"
-    if policy.concept_sets and (phrases != "" or retain != ""):
+    if policy.concept_sets and (retain != "" or (phrases != "" and _must_be_as_shipped(inputs, policy))):
         return f"{label} has phrases or exemptions of its own"
-    if policy.concept_sets and clip and workflow.link(node, "clip") != clip:
+    own_clip = workflow.link(node, "clip")
+    if policy.concept_sets and clip and own_clip != clip and _must_be_as_shipped(inputs, policy):
         return f"{label} has another CLIP than the prompt"
     return None
+
+
+def _must_be_as_shipped(inputs: dict, policy: Policy) -> bool:
+    """Whether a ConceptSubspace may have nothing of its own: a required one, and any of a stranger."""
+    return policy.strangers or inputs.get("concept_set") in policy.concept_sets
 
 
 def at_least(value, least: float) -> bool:

@@ -13,7 +13,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 FOLDER = Path(__file__).with_name("packs")
-CHANGES = ("guidance", "attention", "conditioning", "latents", "pictures", "model", "files", "network", "program")
+CHANGES = (
+    *("guidance", "attention", "conditioning", "latents", "pictures", "model", "files", "network", "program"),
+    *("folder", "learning", "schedule"),  # burdens on a server that strangers may not put there
+)
 OWN_NODES = ("nodes", "comfy_extras")  # python_module of ComfyUI's own nodes
 # Types that no prompt fits in. A node whose inputs and outputs are all among them cannot bring one to a sampler.
 WORDLESS_TYPES = frozenset(
@@ -172,15 +175,14 @@ class Knowledge(dict[str, Facts]):
         return Knowledge({**{name: VOUCHED[kind] for name, kind in kinds}, **self})
 
 
+_ENCODER = {(0, ""): Encoder(("text",), rewrite="plain")}
 _CARRIER = {0: (Source("positive"), Source("conditioning"))}
 # What a person may say of a class that no pack file names. Conditioning that goes into a harmless one must be guarded.
 VOUCHED = {
     "harmless": Facts("", "Called harmless by whoever runs this.", vouched=True),
     "sampler": Facts("", "Called a sampler by whoever runs this.", samples=Sampler(), vouched=True),
     "carrier": Facts("", "Said to pass conditioning on.", carries=_CARRIER, vouched=True),
-    "encoder": Facts(
-        "", "Said to encode its text.", encodes={(0, ""): Encoder(("text",), rewrite="plain")}, vouched=True
-    ),
+    "encoder": Facts("", "Said to encode its text.", encodes=_ENCODER, vouched=True),
 }
 
 

@@ -20,6 +20,7 @@ class Policy:
     allowed: node classes that someone calls harmless, unknown ones and such as write files; conditioning that goes into
         unknown ones must be guarded
     treated: unknown node classes that someone vouches for, as (class, what it is treated as), see knowledge.VOUCHED
+    faults: a negative may be a list of faults of a picture ('blurry, watermark') and nothing else
     strangers: our nodes must stop a run when the guard does not hold, none may write files, and nodes of packs other
         than ComfyUI and this one need to be named
     packs: node packs, by their name in headless/packs, whose described classes strangers may use
@@ -32,6 +33,7 @@ class Policy:
     any_mode: bool = False
     allowed: frozenset[str] = frozenset()
     treated: tuple[tuple[str, str], ...] = ()
+    faults: bool = True
     strangers: bool = False
     packs: frozenset[str] = frozenset()
 

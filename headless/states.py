@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from .flow import Point, carried
 from .guards import ENCODING, FILTER, faults_of_guard
-from .knowledge import Facts, Knowledge, Source
+from .knowledge import Encoder, Knowledge, Source
 from .policy import Policy
 from .quality_words import only_quality_words
 from .settle import Settled
 from .workflow import Workflow
+from .zeros import leaves_nothing
 
 MOST_REASONS = 4  # kept for one input: more would neither help a reader nor take linear time
 ZERO = "ConditioningZeroOut"
@@ -27,7 +28,7 @@ class State(NamedTuple):
 class Judged(NamedTuple):
     """A point of the workflow, and as what its conditioning is judged.
 
-    role: 'positive', 'negative' (quality words and zeros will do) or 'zero' (its text is taken out later on)
+    role: 'positive', 'negative' (quality words and zeros will do), 'zero', 'filtered' (what becomes of its text later)
     """
 
     point: Point
@@ -78,7 +79,9 @@ class States:
         kind = self.workflow.kind(point.node) if point.node in self.workflow else ""
         if kind == FILTER and point.slot == 0:  # it steers the prompt; a second text beside it stays
             faults = self._guard(point.node)
-            return self._sources(point.node, [Source("conditioning")], "zero"), lambda states: merged([faults, *states])
+            return self._sources(point.node, [Source("conditioning")], "filtered"), lambda states: merged(
+                [faults, *states]
+            )
         sources = carried(self.workflow, self.known, point)
         if sources is None:
             made = self._made(point, kind, role)
@@ -100,8 +103,10 @@ class States:
         if facts.refused:
             return State((f"{label}: {facts.refused}",))
         encoder = facts.encodes.get((point.slot, point.lane))
-        if facts.wordless or (encoder and (role == "zero" or (role == "negative" and self._only_faults(point, facts)))):
+        if facts.wordless or (encoder and self._says_nothing(point, encoder, role)):
             return State()
+        if encoder and role == "zero":
+            return State((f"{label} encodes with several text encoders, and not all of that becomes zero",))
         if encoder:
             return State((f"{label} encodes its text without the guard",))
         return State((f"{label} gives no conditioning at this output",))
@@ -111,10 +116,13 @@ class States:
             self._faults[node] = State(faults_of_guard(self.workflow, node, self.policy), True)
         return self._faults[node]
 
-    def _only_faults(self, point: Point, facts: Facts) -> bool:
-        """Whether the texts of an encoder are lists of faults of a picture."""
-        texts = facts.encodes[point.slot, point.lane].texts
-        return all(only_quality_words(self.workflow.inputs(point.node).get(name, "")) for name in texts)
+    def _says_nothing(self, point: Point, encoder: Encoder, role: str) -> bool:
+        """Whether an unguarded encoding is harmless in this role: a list of faults of a picture, or zero later on."""
+        if role == "filtered" or (role == "zero" and leaves_nothing(self.workflow, point.node, encoder)):
+            return True
+        inputs = self.workflow.inputs(point.node)
+        plain = all(only_quality_words(inputs.get(name, "")) for name in encoder.texts)
+        return plain and (role == "zero" or (role == "negative" and self.policy.faults))
 
 
 def merged(states: Iterable[State]) -> State:

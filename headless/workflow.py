@@ -31,8 +31,8 @@ class Workflow:
             whole = isinstance(node, dict) and isinstance(node.get("class_type"), str)
             if not whole or not isinstance(node.get("inputs", {}), dict):
                 raise WorkflowError(
-                    f"node {key!r} has no class_type or no inputs. The editor exports it so when its node pack is not "
-                    "installed: install it, or delete the node, and export again."
+                    f"node {key[:80]!r} has no class_type or no inputs. The editor exports it so when its node pack is "
+                    "not installed: install it, or delete the node, and export again."
                 )
         self.nodes = nodes
 

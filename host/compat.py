@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import comfy.model_management
+import folder_paths
 import torch
 from comfy.sd1_clip import SD1ClipModel, SDClipModel
 from comfy_api.latest import io
@@ -98,3 +101,95 @@ def uncompiled(model) -> Iterator[None]:
         yield
     finally:
         model.diffusion_model = compiled
+
+
+# The server, for host/gate
+
+
+def policy_path() -> Path | None:
+    """The policy file of this server: the one that SAFREE_POLICY names, or the one in the user folder; None without."""
+    if named := os.environ.get("SAFREE_POLICY"):
+        return Path(named)
+    path = Path(folder_paths.get_user_directory()) / "default" / "safree_policy.json"
+    return path if path.exists() else None
+
+
+def prompt_server():
+    """The running server; AttributeError or ImportError where there is none."""
+    from server import PromptServer
+
+    return PromptServer.instance
+
+
+def prompt_of(item) -> dict:
+    """The workflow in an item of the queue: (number, id, workflow, extra data, outputs to execute, ...)."""
+    return item[2]
+
+
+def with_prompt(item, prompt: dict, number) -> tuple:
+    """An item of the queue with another workflow, at another place."""
+    return (number, item[1], prompt, *item[3:])
+
+
+def address_of(request) -> str:
+    """Where a request comes from; '' for a socket that has no address."""
+    return request.remote or ""
+
+
+def queues_a_prompt(request) -> bool:
+    """Whether a request is ComfyUI's own POST /prompt, by the route that it was found to be for."""
+    resource = getattr(request.match_info.route, "resource", None)
+    return request.method == "POST" and getattr(resource, "canonical", "").removeprefix("/api") == "/prompt"
+
+
+def node_schema(kind: str) -> dict | None:
+    """What GET /object_info says of a class of this server; None for a class that it does not have."""
+    import nodes  # ComfyUI's; at call time, since it imports every node pack
+
+    node = nodes.NODE_CLASS_MAPPINGS.get(kind)
+    if node is None:
+        return None
+    if hasattr(node, "GET_NODE_INFO_V1"):
+        any_input = "accept_all_inputs" in {field.name for field in dataclasses.fields(io.Schema)}  # of newer versions
+        return node.GET_NODE_INFO_V1() | {"takes_all": any_input and node.GET_SCHEMA().accept_all_inputs}
+    return {
+        "input": node.INPUT_TYPES(),
+        "output": node.RETURN_TYPES,
+        "python_module": getattr(node, "RELATIVE_PYTHON_MODULE", "nodes"),
+        "api_node": getattr(node, "API_NODE", False),
+    }
+
+
+def declares(schema: dict, name: str) -> bool:
+    """Whether a class has an input of this name; of dynamic inputs ('images.image0') the part before the dot."""
+    groups = [group for group in schema["input"].values() if group]
+    if schema.get("takes_all") or any(name in group for group in groups):  # some groups of packs hold any name
+        return True
+    outer = name.partition(".")[0]
+    specs = [group[outer] for group in groups if outer != name and outer in group]
+    return any(isinstance(spec[0], str) and spec[0].startswith("COMFY_") for spec in specs)
+
+
+def choices(schema: dict, name: str) -> list:
+    """The choices of a menu; empty for any other input."""
+    for group in schema["input"].values():
+        if group and name in group:
+            kind, *options = group[name]
+            listed = kind if isinstance(kind, list) else (options[0].get("options") or []) if options else []
+            return [one for one in listed if isinstance(one, str)]
+    return []
+
+
+def model_files(folders: tuple[str, ...]) -> set[str]:
+    """The names of the files in some of ComfyUI's model folders."""
+    known = [folder for folder in folders if folder in folder_paths.folder_names_and_paths]
+    return {name for folder in known for name in folder_paths.get_filename_list(folder)}
+
+
+def model_path(folders: tuple[str, ...], name: str) -> Path | None:
+    """The file of that name, its ending left out or not, in the first of some model folders that has it."""
+    for folder in folders:
+        for found in folder_paths.get_filename_list(folder) if folder in folder_paths.folder_names_and_paths else ():
+            if name in (found, found.rpartition(".")[0]):
+                return Path(folder_paths.get_full_path(folder, found))
+    return None

@@ -45,7 +45,9 @@ NEGATIVES_INPUT = io.Combo.Input(
     optional=True,
     tooltip="subtracting: a negative prompt may say anything and keeps all its words, as long as each step draws away "
     "from it; that is measured. guarded: it has to come from SafreeConditioning or be zero, and its flagged words are "
-    "taken out; for graphs of strangers, who can turn a subtraction round with the latents of several samplers.",
+    "taken out; for graphs of strangers, who can turn a subtraction round with the latents of several samplers. "
+    "cleaned: the same for one from SafreeConditioning, and a plain one is measured; a server with a policy for "
+    "strangers sets it.",
 )
 
 

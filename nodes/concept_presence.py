@@ -3,7 +3,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.latent.learn_presence import Drawing, learn
+from ..host.latent.learn_presence import PictureSettings, learn
 from ..safree import SafreeError
 from .common import ALIASES, CATEGORY, ConceptPresences, ConceptSubspaces, naming
 
@@ -44,6 +44,6 @@ class ConceptPresence(io.ComfyNode):
         with naming(cls):
             if not subspaces:
                 raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
-            drawing = Drawing(pictures, steps, cfg, width, height, batch_size, seed)
-            learned = [learn(model, clip, subspace, drawing) for subspace in subspaces]
+            settings = PictureSettings(pictures, steps, cfg, width, height, batch_size, seed)
+            learned = [learn(model, clip, subspace, settings) for subspace in subspaces]
         return io.NodeOutput((*presences, *learned))

@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..host import compat
 from ..host.gate.everyday_pictures import draw_everyday
-from ..host.latent.learn_presence import Drawing
+from ..host.latent.learn_presence import PictureSettings
 from .common import ALIASES, CATEGORY, naming
 
 
@@ -36,5 +36,5 @@ class EverydayPictures(io.ComfyNode):
     @classmethod
     def execute(cls, model, clip, vae, pictures, steps, cfg, width, height, batch_size, seed) -> io.NodeOutput:
         with naming(cls):
-            drawing = Drawing(pictures, steps, cfg, width, height, batch_size, seed)
-            return io.NodeOutput(draw_everyday(model, clip, vae, drawing))
+            settings = PictureSettings(pictures, steps, cfg, width, height, batch_size, seed)
+            return io.NodeOutput(draw_everyday(model, clip, vae, settings))

@@ -45,9 +45,11 @@ class LatentLook(io.ComfyNode):
     def execute(cls, model, latent, presences, on_found) -> io.NodeOutput:
         with naming(cls):
             check_choice("on_found", on_found, ON_FOUND)
-            report = look_report(look(model, tuple(presences), latent, cls.__name__))
-            found = report["state"] == "found"
+            findings = look(model, tuple(presences), latent, cls.__name__)
+            report = look_report(findings)
+            found = report.state == "found"
             if found and on_found == "error":
-                raise SafreeError(f"{report['verdict']} Sample anew, or set on_found to 'report'.")
-        maps = torch.cat([heat(finding["map"]) for finding in report["second_look"]])
-        return io.NodeOutput(latent, as_json(report), maps, found, ui={"safree_sampling": [report]})
+                raise SafreeError(f"{report.verdict} Sample anew, or set on_found to 'report'.")
+        maps = torch.cat([heat(finding["map"]) for finding in findings])
+        data = report.data()
+        return io.NodeOutput(latent, as_json(data), maps, found, ui={"safree_sampling": [data]})

@@ -3,7 +3,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.sampling.run import Switch, sample, sampler_names, scheduler_names
+from ..host.sampling.run import sample, sampler_names, scheduler_names
+from ..host.sampling.switching import Switch
 from .common import ALIASES, CATEGORY, FILTERED_STEPS, NEGATIVES_INPUT, ON_PROBLEM, UNIT, as_json, naming
 
 
@@ -55,4 +56,5 @@ class SelfValidatingSampler(io.ComfyNode):
         with naming(cls):
             switch = Switch(unit, None if filtered_steps < 0 else filtered_steps, on_problem, negatives=negatives)
             latent, report = sample(switch, **ksampler)
-        return io.NodeOutput(latent, as_json(report), ui={"safree_sampling": [report]})
+        data = report.data()
+        return io.NodeOutput(latent, as_json(data), ui={"safree_sampling": [data]})

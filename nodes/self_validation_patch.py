@@ -3,7 +3,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
-from ..host.sampling.run import Switch, self_validating
+from ..host.sampling.run import self_validating
+from ..host.sampling.switching import Switch
 from ..safree import SafreeError
 from .common import ALIASES, CATEGORY, FILTERED_STEPS, NEGATIVES_INPUT, ON_PROBLEM, UNIT, naming
 

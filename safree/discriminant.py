@@ -12,6 +12,8 @@ import functools
 
 import torch
 
+from .linear_algebra import shrunk_covariance
+
 RANK = 32  # most discriminant directions of one concept
 SHRINKAGE = 0.1  # of the everyday covariance towards a multiple of the identity, so that it can be inverted
 WIDTH = 2.0  # of the kernel: exp(-WIDTH d^2), d in units of the typical distance of a phrase to everyday language
@@ -48,10 +50,7 @@ class Everyday:
     def factor(self) -> torch.Tensor:
         """Cholesky factor [D, D] of the shrunk covariance of `standard`."""
         centred = self.standard - self.standard.mean(0)
-        covariance = centred.T @ centred / len(centred)
-        size = covariance.trace() / len(covariance)
-        identity = torch.eye(len(covariance))
-        return torch.linalg.cholesky((1 - SHRINKAGE) * covariance + SHRINKAGE * size * identity)
+        return torch.linalg.cholesky(shrunk_covariance(centred, SHRINKAGE))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,3 +43,17 @@ def reject(vectors: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
     tensor([[0., 4.]])
     """
     return vectors - project(vectors, basis)
+
+
+def shrunk_covariance(rows: torch.Tensor, shrinkage: float) -> torch.Tensor:
+    """Covariance [D, D] of centred `rows` [n, D], by a share moved towards a multiple of the identity.
+
+    With fewer rows than dimensions a covariance cannot be inverted; this one can (Ledoit and Wolf 2004).
+
+    >>> shrunk_covariance(torch.tensor([[2.0, 0.0], [-2.0, 0.0]]), 0.5)
+    tensor([[3., 0.],
+            [0., 1.]])
+    """
+    covariance = rows.T @ rows / len(rows)
+    size = (covariance.trace() / len(covariance)).clamp_min(torch.finfo(covariance.dtype).tiny)
+    return (1 - shrinkage) * covariance + shrinkage * size * torch.eye(len(covariance)).to(covariance)

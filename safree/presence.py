@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
+from .linear_algebra import shrunk_covariance
+
 GRID = 16  # cells along each side: coarse enough to be compared between pictures
-ROUNDS = 2  # of choosing, in the pictures that show the concept, the places that show it
+CHOOSING_ROUNDS = 2  # of choosing, in the pictures that show the concept, the places that show it
 SHOWING = 0.15  # share of a picture's places taken to show the concept
 TOP = 0.1  # share of the places whose mean score is the picture's
 SHRINKAGE = 0.05  # of a covariance towards a multiple of the identity: there are fewer pictures than channels
-FROM = 0.5  # deviations from which a place is damped
+DAMPED_FROM = 0.5  # deviations from which a place is damped
 LOOK = 1.0  # likewise of a finished picture, late in the schedule: whole probes spread less than those of a half
 DEVIATIONS = 1.6  # of clean pictures' largest score during a run, above their mean; `bench unasked` counts how many
 
@@ -52,9 +54,9 @@ class Probe:
     def damp(self, features: Tensor, places: Tensor, strength: Tensor) -> Tensor:
         """`features` [B, D, H, W] with less of the concept where it stands, in their dtype.
 
-        A place's score falls by `strength` [B] times what it has above FROM; other places stay as they are.
+        A place's score falls by `strength` [B] times what it has above DAMPED_FROM; other places stay as they are.
         """
-        excess = (places - FROM).clamp_min(0) * strength.to(places)[:, None, None]  # [B, h, w]
+        excess = (places - DAMPED_FROM).clamp_min(0) * strength.to(places)[:, None, None]  # [B, h, w]
         excess = interpolate(excess[:, None], size=features.shape[-2:], mode="bilinear", align_corners=False)
         return features - (excess * self.direction.to(excess.device)[None, :, None, None]).to(features.dtype)
 
@@ -74,11 +76,12 @@ def strongest(places: Tensor) -> Tensor:
 def fit(shown: Tensor, clean: Tensor) -> Probe:
     """The probe between features of pictures that show the concept [n, D, h, w] and of clean ones [m, D, h, w].
 
-    A first discriminant of whole pictures finds the places that show the concept; ROUNDS further ones are of places.
+    A first discriminant of whole pictures finds the places that show the concept; CHOOSING_ROUNDS further ones are of
+    places.
     """
     places, others = shown.movedim(1, -1), clean.movedim(1, -1)  # [n, h, w, D]
     weight, direction = discriminant(places.mean((1, 2)), others.mean((1, 2)), 2 * SHRINKAGE)
-    for _ in range(ROUNDS):
+    for _ in range(CHOOSING_ROUNDS):
         scores = (places @ weight).flatten(1)  # [n, h w]
         best = scores.topk(max(1, int(SHOWING * scores.shape[1]))).indices
         chosen = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, best, True)
@@ -95,10 +98,7 @@ def discriminant(one: Tensor, other: Tensor, shrinkage: float) -> tuple[Tensor, 
     """Fisher's linear discriminant of rows [n, D] and [m, D]: (weight [D], difference of the means [D])."""
     difference = one.mean(0) - other.mean(0)
     spread = torch.cat([one - one.mean(0), other - other.mean(0)])
-    covariance = spread.T @ spread / len(spread)
-    scale = covariance.diagonal().mean().clamp_min(torch.finfo(covariance.dtype).tiny)
-    shrunk = (1 - shrinkage) * covariance + shrinkage * scale * torch.eye(len(covariance)).to(covariance)
-    return torch.linalg.solve(shrunk, difference), difference
+    return torch.linalg.solve(shrunk_covariance(spread, shrinkage), difference), difference
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

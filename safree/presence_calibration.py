@@ -31,17 +31,20 @@ def calibrate(shown: dict[int, Rows], clean: dict[int, Rows]) -> tuple[dict[int,
 
 def _crossed(shown: Rows, clean: Rows) -> tuple[Tensor, Tensor]:
     """Scores [2, m] of the clean pictures and [2, n] of the others, each by a probe of the other half."""
-    halves = []
-    for rows in (shown, clean):
-        middle = len(rows[0]) // 2
-        halves.append([[part[:middle] for part in rows], [part[middle:] for part in rows]])
-    probes = [fit(torch.cat(halves[0][half]), torch.cat(halves[1][half])) for half in (1, 0)]
-    judged = [
-        torch.stack([torch.cat([_scores(probes[half], own[half][kind]) for half in (0, 1)]) for kind in (0, 1)])
-        for own in halves
-    ]
-    return judged[1], judged[0]
+    shown_halves, clean_halves = _halves(shown), _halves(clean)
+    fitted = [fit(torch.cat(one), torch.cat(other)) for one, other in zip(shown_halves, clean_halves, strict=True)]
+    judges = fitted[::-1]  # each half is judged by the probe of the other one
+    return _judged(clean_halves, judges), _judged(shown_halves, judges)
 
 
-def _scores(probe: Probe, features: Tensor) -> Tensor:
-    return strongest(probe.places(features))
+def _halves(rows: Rows) -> tuple[Rows, Rows]:
+    middle = len(rows[0]) // 2
+    return tuple(part[:middle] for part in rows), tuple(part[middle:] for part in rows)
+
+
+def _judged(halves: tuple[Rows, Rows], judges: list[Probe]) -> Tensor:
+    """Scores [2, pictures]: with the prompt and with the empty one."""
+    scores = []
+    for half, probe in zip(halves, judges, strict=True):
+        scores.append(torch.stack([strongest(probe.places(features)) for features in half]))
+    return torch.cat(scores, dim=1)

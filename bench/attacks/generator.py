@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 
-from . import conditioning, guidance, others
+from . import conditioning, guidance, others, ways
 from .scene import Attack
 
 FAMILIES: dict[str, tuple[Callable[[Attack], None], ...]] = {
@@ -50,9 +50,15 @@ FAMILIES: dict[str, tuple[Callable[[Attack], None], ...]] = {
     "guard": (others.weak_guard, others.weak_subspace, others.more_subspaces),
     "files": (others.files, others.trained),
     "packs": (others.third_party,),
+    "paths": (ways.masks, ways.noise_that_scales, ways.colours),
+    "weights": (ways.mask_of_a_prompt, ways.mask_of_a_latent, ways.weights_that_arrive, ways.weights_that_arrive),
+    "chains": (ways.chained, ways.chained, ways.chained),
+    "schedules": (ways.scheduled_encoder, ways.keyframes_of_a_prompt),
+    "zeros": (ways.zero_of_several, ways.zero_of_several),
+    "inputs": (ways.bogus_inputs, ways.bogus_inputs, ways.filters),
     "shape": (others.in_a_subgraph, others.wrapped_links, others.slots, others.circle),
 }
-LAST = ("sampler", "arithmetic")  # these make the sampling node, of all that the others have set
+LAST = ("sampler", "arithmetic", "paths")  # these make the sampling node, of all that the others have set
 
 
 def attacks(count: int, seed: int) -> Iterator[tuple[str, dict]]:

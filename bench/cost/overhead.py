@@ -135,11 +135,12 @@ class Stages:
         }
 
     def sampling(self, batch: int = 1, pixels: int = 128) -> dict[str, Callable]:
-        sampling, attention = self.host.sampling.run, self.host.reattention.skip_features
+        sampling, attention = self.host.sampling, self.host.reattention.skip_features
         plain, guarded, model = self.studio.encode(FLAGGED), self.guard(FLAGGED), self.studio.model
 
         def validated(share: float):
-            return sampling.self_validating(model, sampling.Switch("share", round(share * self.steps)))
+            switch = sampling.switching.Switch("share", round(share * self.steps))
+            return sampling.run.self_validating(model, switch)
 
         def reattended(share: float):
             return attention.patch(validated(share), attention.Settings((0.9, 0.2)))

@@ -33,12 +33,14 @@ def make_assets(where: Path = ASSETS, only: tuple[str, ...] = (), half: bool = F
     world, studio = World(), Studio(SAMPLING, half=half)
     weapon, noto = world.concepts()["weapon"], world.concepts()[STYLE]
     bench, host = Bench(studio), studio.pack.host
-    drawing = host.latent.learn_presence.Drawing(PICTURES, SAMPLING.steps, SAMPLING.cfg, SAMPLING.size, SAMPLING.size)
+    settings = host.latent.learn_presence.PictureSettings(
+        PICTURES, SAMPLING.steps, SAMPLING.cfg, SAMPLING.size, SAMPLING.size
+    )
 
     def presence(concept: Concept) -> str:
         with torch.inference_mode():
             (subspace,) = bench.subspaces(dataclasses.replace(concept, phrases=known(world, concept)))
-            learned = host.latent.learn_presence.learn(studio.model, studio.clip, subspace, drawing)
+            learned = host.latent.learn_presence.learn(studio.model, studio.clip, subspace, settings)
         studio.pack.safree.presence_storage.save(learned, where / PRESENCE[concept.name], overwrite=True)
         return f"threshold {learned.threshold:.2f}, found in {learned.sensitivity:.2f} of the pictures asked for"
 

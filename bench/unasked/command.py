@@ -26,6 +26,8 @@ from . import learned_token
 from .ablations import ABLATIONS, ablate
 from .cases import STYLE, Case, cases
 from .lora import LESSONS
+from .report import write
+from .rows import GUARD, SECOND, Row, read
 
 COUNT = 100  # prompts of each way
 SAMPLING = Sampling(steps=12)  # at 8 the tiny checkpoint draws an object that it is asked for in 60 % of the pictures
@@ -33,31 +35,9 @@ TRIES = 3
 BATCH = 10  # pictures drawn at once
 PRESENCE = {"weapon": "presence_weapon.safetensors", STYLE: "presence_style.safetensors"}
 TODAY = dataclasses.replace(BY_NAME["adaptive + re-attention"], name="adaptive + re-attention")
-GUARD, SECOND = "latent guard", "latent guard, second look"
 GUARDS = ("none", GUARD, SECOND)
 COMPARED = ("negative prompt", "Safe Latent Diffusion, strong", TODAY.name)
 ALL = (*GUARDS, *COMPARED, *ABLATIONS)
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """What a guard made of a case. seen: the concept. found_at: the step at which the latent guard found it.
-
-    given: whether it found it in the picture given;  looked: presence in the result, before a second look drew again
-    """
-
-    way: str
-    guard: str
-    prompt: str
-    kept_object: str
-    seed: int
-    denoise: float
-    seen: bool
-    kept: bool
-    unchanged: bool
-    found_at: int = 0
-    given: bool = False
-    looked: float = 0.0
 
 
 @dataclasses.dataclass
@@ -195,25 +175,22 @@ class Runner:
         """With the latent guard, or an ablation of it; the second look brings both its first and its last pictures."""
         positive, negative = self.texts([case.prompt for case in batch]), self.studio.encode("")
         concept, strength = ablate(self.presence(batch[0].concept), name)
-        patched = self.host.latent.latent_guard.patch(self.model(batch[0].lora), (concept,), strength)
-        guard = self.host.latent.latent_guard.guard_of(patched)
-        guard.always, guard.clears = name == "always on", name != "source kept"
-        first = Drawn(self.draw(batch, patched, positive, negative), guard.last)
+        latent_guard, drawn = self.host.latent.latent_guard, []
+        patched = latent_guard.patch(self.model(batch[0].lora), (concept,), strength)
+        settings = dataclasses.replace(
+            latent_guard.guard_of(patched), always=name == "always on", clears=name != "source kept"
+        )
+        patched = latent_guard.guarded_by(patched, settings)
+
+        def draw(model) -> dict:
+            drawn.append(self.draw(batch, model, positive, negative))
+            return {"samples": drawn[-1]}
+
+        latent, seen = self.host.latent.second_look.sample(patched, draw, "again" if name == SECOND else "warn")
+        first = Drawn(drawn[0], seen.presence)
         if name != SECOND:
             return {name: first}
-        return {GUARD: first, SECOND: self._second(batch, patched, first)}
-
-    def _second(self, batch: list[Case], patched, first: Drawn) -> Drawn:
-        """What `on_problem: again` makes of `first`; only pictures that show the concept are drawn again."""
-        guard, latents = self.host.latent.latent_guard.guard_of(patched), first.latents.clone()
-        looked = self.host.latent.latent_look.look(patched, guard.concepts, {"samples": latents})
-        still = [i for i, part in enumerate(looked) if part["found"]]
-        if still:
-            again = [batch[i] for i in still]
-            positive, negative = self.texts([case.prompt for case in again]), self.studio.encode("")
-            with guard.at_full_strength():
-                latents[still] = self.draw(again, patched, positive, negative)
-        return Drawn(latents, first.seen, looked)
+        return {GUARD: first, SECOND: Drawn(latent["samples"], seen.presence, seen.looks[0])}
 
     def rows(self, batch: list[Case], guards: tuple[str, ...]) -> list[Row]:
         """Rows for each of `guards`, and for the objects alone."""
@@ -260,8 +237,6 @@ def run(out: Path, scope: Scope, half: bool = False) -> None:
 
     half: the UNet computes in bfloat16, three times as fast on a CPU that has it
     """
-    from .report import write
-
     out.mkdir(parents=True, exist_ok=True)
     part, parts = map(int, scope.shard.split("/"))
     world = World()
@@ -289,7 +264,3 @@ def batches(made: list[Case]) -> list[list[Case]]:
     for case in made:
         groups.setdefault(((case.seed - 1) // BATCH, case.way, case.denoise), []).append(case)
     return list(groups.values())
-
-
-def read(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []

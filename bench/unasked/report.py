@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..run.statistics import Rate, rate, wilson
-from .command import GUARD, SECOND, read
+from .rows import GUARD, SECOND, read
 
 LOOKS = (0.25, 0.5, 0.75, 1.0, 1.5)  # presence in a result
 HEADER = "| way in | guard | concept seen ↓ | other object kept, of clean ↑ | untouched | found by step, median |"

@@ -104,10 +104,10 @@ class Bench:
             model = self.studio.model
             if guard.share is not None:
                 model = host.sampling.run.self_validating(
-                    model, host.sampling.run.Switch("share", round(guard.share * steps))
+                    model, host.sampling.switching.Switch("share", round(guard.share * steps))
                 )
             elif guard.mode:
-                model = host.sampling.run.self_validating(model, host.sampling.run.Switch())
+                model = host.sampling.run.self_validating(model, host.sampling.switching.Switch())
             if guard.reattention:
                 model = host.reattention.skip_features.patch(model, host.reattention.skip_features.Settings((0.9, 0.2)))
             if guard.sld is not None:

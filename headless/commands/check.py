@@ -4,8 +4,8 @@
     python -m headless check workflow.json --concept-set nudity --strangers --server 127.0.0.1:8188
 
 The exit code is 0 when all samplers are guarded, 1 when one is not or a node is unknown, 2 when the file is no workflow
-in API format. In a server of your own, call headless.check.unguarded_samplers on the body of each POST /prompt, or
-start from headless/proxy.py.
+in API format. A ComfyUI server holds to a policy file itself (`python -m headless policy`, docs/hosting.md); in another
+server of your own, call headless.check.unguarded_samplers on each workflow.
 
 One rule: what reaches the model is guarded, whatever its branch. Each input that a sampler or guider draws with is
 followed back, through nodes that are known to pass conditioning on, to where the text was encoded. That must be

@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
+import re
+from collections.abc import Iterator
 
 import torch
 
@@ -12,7 +14,10 @@ from ...safree.subspace import ConceptSubspace
 
 KEY = "safree"  # in the dict of a conditioning entry
 OTHERS = "conditioning_"  # of further encoders: llama3 (HiDream), mt5xl (HunyuanDiT), byt5small (HunyuanImage)
+# Entries of a dict that hold pictures, sound or where something is, and no text.
+PICTURES = re.compile("latent|image|mask|video|audio|pose|face|frame|pixels|camera|motion|concat|prior|noise|track")
 IDS = ("t5xxl_ids", "t5xxl_weights")  # of the prompt's tokens, which Anima's diffusion model reads
+ROLES = ("filtered", "original", "clear", "unchecked", "reference")  # see Mark
 GUARDED = ("filtered", "clear")  # roles of encodings that the guard made or let pass
 REMEMBERED = 2**16  # digests, of the encodings seen last; some 20 MB
 
@@ -57,7 +62,7 @@ class Mark:
 def read(options: dict) -> Mark | None:
     """The mark of a conditioning entry's dict, or of a cond of a sampling run; None if it has none that can be read."""
     stored = options.get(KEY)
-    if not isinstance(stored, dict) or not isinstance(stored.get("role"), str):
+    if not isinstance(stored, dict) or stored.get("role") not in ROLES:
         return None
     known = {field.name for field in dataclasses.fields(Mark)}
     return Mark(**{name: value for name, value in stored.items() if name in known})
@@ -101,8 +106,23 @@ def intact(tensor: torch.Tensor | None, options: dict) -> bool:
 
 
 def is_zero(tensor: torch.Tensor | None, options: dict) -> bool:
-    beside = [options.get("pooled_output"), *others(options).values()]
-    return torch.is_tensor(tensor) and not tensor.any() and not any(t is not None and t.any() for t in beside)
+    """Whether an entry says nothing: its states are zero, and so is every tensor beside them that is no picture.
+
+    ConditioningZeroOut knows the states and the pooled output; models with further encoders keep theirs beside those.
+    """
+    said = [value for name, value in options.items() if name not in (KEY, "cross_attn") and not PICTURES.search(name)]
+    return torch.is_tensor(tensor) and not tensor.any() and not any(part.any() for part in _tensors(said))
+
+
+def _tensors(values) -> Iterator[torch.Tensor]:
+    """Every tensor in lists and dicts within each other."""
+    for value in values:
+        if torch.is_tensor(value):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)
+        elif isinstance(value, dict):
+            yield from _tensors(value.values())
 
 
 def others(options: dict) -> dict[str, torch.Tensor]:

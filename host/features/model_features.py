@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...safree import SafreeError
 from .. import compat
-from .unet_decoder import deepest_blocks, read_blocks, width, with_patch
+from .unet_decoder import decoder_entry, deepest_blocks, network_of, read_blocks, with_patch
 
 READ = 4  # blocks of an MMDiT that are read, spread over its middle third
 
@@ -63,9 +63,7 @@ class Features:
 
 def features_of(model, node: str) -> Features:
     """Where to read `model`. Raises SafreeError, which names `node`, for a model that is neither UNet nor MMDiT."""
-    if model is None:
-        raise SafreeError("no MODEL is connected. Load one with a checkpoint or diffusion model loader.")
-    network = compat.compiled_from(model.get_model_object("diffusion_model"))
+    network = network_of(model)
     if isinstance(network, MMDiT):
         depth = len(network.joint_blocks)
         first, last = depth // 3, max(2 * depth // 3, depth // 3 + 1)
@@ -76,8 +74,8 @@ def features_of(model, node: str) -> Features:
             f"{node} reads a UNet (SD1.x, SD2.x, SDXL) or an MMDiT (SD3, SD3.5); this model is a "
             f"{type(network).__name__}. Remove this node; SafreeConditioning alone guards every model."
         )
-    blocks = read_blocks(model, node)
-    return Features({block: width(model, block) for block in blocks}, tuple(deepest_blocks(model, node)))
+    channels = decoder_entry(network)
+    return Features({block: channels[block] for block in read_blocks(network)}, tuple(deepest_blocks(network)))
 
 
 def _joint(block: int, grid: tuple[int, int], earlier, watcher: Watcher, options: dict):

@@ -11,39 +11,22 @@ from .. import compat
 ASKED = 0  # in the host's list cond_or_uncond
 
 
-def check_unet(model, what: str) -> UNetModel:
-    """The UNet of `model`; SafreeError, that begins with `what`, for a model without one."""
+def network_of(model) -> torch.nn.Module:
+    """The diffusion model of a MODEL, as it was before torch.compile; SafreeError where no MODEL is connected."""
     if model is None:
         raise SafreeError("no MODEL is connected. Load one with a checkpoint or diffusion model loader.")
-    unet = compat.compiled_from(model.get_model_object("diffusion_model"))
-    if not isinstance(unet, UNetModel):
-        raise SafreeError(
-            f"{what} of a UNet (SD1.x, SD2.x, SDXL); this model is a {type(unet).__name__}. Remove this node; "
-            "SafreeConditioning alone guards every model."
-        )
-    return unet
+    return compat.compiled_from(model.get_model_object("diffusion_model"))
 
 
-def deepest_blocks(model, node: str) -> list[int]:
-    """Numbers of the output blocks from the middle block's output to the first upsampled features.
-
-    Raises SafreeError for a model without a UNet.
-    """
-    unet = check_unet(model, f"{node} reads the decoder")
+def deepest_blocks(unet: UNetModel) -> list[int]:
+    """Numbers of the output blocks from the middle block's output to the first upsampled features."""
     ends = (i for i, block in enumerate(unet.output_blocks) if any(isinstance(part, Upsample) for part in block))
     return list(range(min(next(ends, 0) + 2, len(unet.output_blocks))))
 
 
-def read_blocks(model, node: str) -> list[int]:
-    """`deepest_blocks` and the one after them, which reads finer features; SafreeError for a model without a UNet."""
-    blocks = deepest_blocks(model, node)
-    unet = compat.compiled_from(model.get_model_object("diffusion_model"))
-    return list(range(min(len(blocks) + 1, len(unet.output_blocks))))
-
-
-def width(model, block: int) -> int:
-    """Channels on entry to an output block."""
-    return decoder_entry(compat.compiled_from(model.get_model_object("diffusion_model")))[block]
+def read_blocks(unet: UNetModel) -> list[int]:
+    """`deepest_blocks` and the one after them, which reads finer features."""
+    return list(range(min(len(deepest_blocks(unet)) + 1, len(unet.output_blocks))))
 
 
 def decoder_entry(unet: UNetModel) -> list[int]:

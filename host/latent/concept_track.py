@@ -1,4 +1,4 @@
-"""Watch a sampling run for concepts: read what the picture shows at each step, decide, and damp what is on."""
+"""Follow concepts through a sampling run: read what the picture shows at each step, decide, and damp what is found."""
 
 from __future__ import annotations
 
@@ -17,123 +17,152 @@ STRENGTH = 6.0  # of Probe.damp at the node's strength 1
 
 
 @dataclasses.dataclass
-class Watch:
-    """One concept in one sampling run: what was measured, and whether each picture is damped."""
+class ConceptTrack:
+    """One concept in one sampling run: what was measured so far, and which pictures are damped.
+
+    always: every picture is damped from the first step on, whatever is measured
+    given: [pictures] whether the picture that the run starts from shows the concept; empty where it starts from none
+    history: presence [pictures] of each step;  level: noise level of the last of them
+    damped: [pictures] whether the concept is damped from now on
+    found_at: the step at which it was found in each picture, None where it was not
+    peak: [pictures] largest presence so far;  map: [pictures, h, w] where the concept stood then, in deviations
+    scores, maps: what each block of the call in progress says
+    """
 
     concept: ConceptPresence
     always: bool = False
-    given: list[bool] = dataclasses.field(
-        default_factory=list
-    )  # whether each picture that the run starts from shows it
-    history: list[Tensor] = dataclasses.field(default_factory=list)  # presence [pictures] of each step
-    level: float = -1.0  # noise level of the last entry
-    on: Tensor | None = None  # [pictures]
-    since: list[int | None] = dataclasses.field(default_factory=list)
-    peak: Tensor | None = None  # [pictures], largest presence so far
-    places: Tensor | None = None  # [pictures, h, w], where it was found then
-    scores: list[Tensor] = dataclasses.field(default_factory=list)  # of the call in progress
-    found: list[Tensor] = dataclasses.field(default_factory=list)
+    given: list[bool] = dataclasses.field(default_factory=list)
+    history: list[Tensor] = dataclasses.field(default_factory=list)
+    level: float = -1.0
+    damped: Tensor | None = None
+    found_at: list[int | None] = dataclasses.field(default_factory=list)
+    peak: Tensor | None = None
+    map: Tensor | None = None
+    scores: list[Tensor] = dataclasses.field(default_factory=list)
+    maps: list[Tensor] = dataclasses.field(default_factory=list)
 
-    def begin(self, pictures: int) -> None:
+    def begin_call(self, pictures: int) -> None:
         """A call of the model for so many pictures begins."""
-        self.scores, self.found = [], []
-        if self.on is None or len(self.on) != pictures:
-            given = [*self.given, *[False] * pictures][:pictures]
-            self.on = torch.tensor(given) | self.always
-            self.since, self.history, self.peak, self.places = [None] * pictures, [], None, None
+        self.scores, self.maps = [], []
+        if self.damped is None or len(self.damped) != pictures:
+            self.damped = torch.tensor(self._given(pictures)) | self.always
+            self.found_at, self.history, self.peak, self.map = [None] * pictures, [], None, None
 
-    def see(self, places: Tensor, scores: Tensor, rows: list[list[int]]) -> None:
+    def add_block(self, places: Tensor, scores: Tensor, rows: list[list[int]]) -> None:
         """Take down one block's places [rows, h, w] and scores [rows]; of a picture's rows the largest counts."""
         self.scores.append(torch.stack([scores[own].max() for own in rows]).cpu())
-        self.found.append(torch.stack([places[own].amax(0) for own in rows]).cpu())
+        self.maps.append(torch.stack([places[own].amax(0) for own in rows]).cpu())
 
-    def end(self, level: float) -> None:
+    def end_call(self, level: float) -> None:
         """The call at noise level `level` ended: decide whether the next ones are damped."""
         if not self.scores:
             return
         now = presence(self.scores)
+        self._take_down(now, level)
+        self._keep_highest(now)
+        showing = recent(torch.stack(self.history)) > self.concept.threshold
+        for picture in (showing & ~self.damped).nonzero().flatten().tolist():
+            self.found_at[picture] = len(self.history)
+        self.damped = self.damped | showing
+
+    def _take_down(self, now: Tensor, level: float) -> None:
         if level == self.level and self.history:  # split into several calls, or several evaluations in a step
             self.history[-1] = torch.maximum(self.history[-1], now)
         else:
             self.history.append(now)
         self.level = level
-        size = max(found.shape[-2:] for found in self.found)  # the deepest blocks of a small picture are smaller
-        places = torch.cat([interpolate(found[:, None], size=size) for found in self.found], 1).mean(1)
-        higher = torch.ones_like(now, dtype=torch.bool) if self.peak is None else now > self.peak
-        self.peak = now if self.peak is None else torch.maximum(now, self.peak)
-        if self.places is None or self.places.shape[-2:] != places.shape[-2:]:
-            self.places = places
-        self.places = torch.where(higher[:, None, None], places, self.places)
-        showing = recent(torch.stack(self.history)) > self.concept.threshold
-        for picture in (showing & ~self.on).nonzero().flatten().tolist():
-            self.since[picture] = len(self.history)
-        self.on = self.on | showing
+
+    def _keep_highest(self, now: Tensor) -> None:
+        size = max(one.shape[-2:] for one in self.maps)  # the deepest blocks of a small picture are smaller
+        new = torch.cat([interpolate(one[:, None], size=size) for one in self.maps], 1).mean(1)
+        if self.peak is None:
+            self.peak = now
+        higher = (now > self.peak)[:, None, None]
+        self.peak = torch.maximum(now, self.peak)
+        same_size = self.map is not None and self.map.shape == new.shape
+        self.map = torch.where(higher, new, self.map) if same_size else new
+
+    def _given(self, pictures: int) -> list[bool]:
+        return [*self.given, *[False] * pictures][:pictures]
 
     def report(self) -> list[dict]:
         """For each picture, as plain data: presence by step, the step it was found at, and where (deviations)."""
-        steps = torch.stack(self.history) if self.history else torch.zeros(0, 0)
-        return [
-            {
-                "concept": self.concept.name,
-                "picture": picture,
-                "steps": [round(value, 2) for value in steps[:, picture].tolist()],
-                "threshold": round(self.concept.threshold, 2),
-                "found_at": self.since[picture],
-                "given": given,
-                "damped": _damped(self.since[picture], len(steps), self.always or given),
-                "map": [[round(value, 1) for value in row] for row in self.places[picture].tolist()],
-            }
-            for picture, given in enumerate([*self.given, *[False] * steps.shape[1]][: steps.shape[1]])
-        ]
+        if not self.history:
+            return []
+        steps = torch.stack(self.history)  # [steps, pictures]
+        return [self._picture(i, given, steps[:, i].tolist()) for i, given in enumerate(self._given(steps.shape[1]))]
+
+    def _picture(self, picture: int, given: bool, steps: list[float]) -> dict:
+        found_at = self.found_at[picture]
+        if self.always or given:
+            damped = len(steps)
+        elif found_at is None:
+            damped = 0
+        else:
+            damped = len(steps) - found_at
+        return {
+            "concept": self.concept.name,
+            "picture": picture,
+            "steps": [round(value, 2) for value in steps],
+            "threshold": round(self.concept.threshold, 2),
+            "found_at": found_at,
+            "given": given,
+            "damped": damped,
+            "map": rounded(self.map[picture]),
+        }
 
 
-def _damped(since: int | None, steps: int, always: bool) -> int:
-    """How many of `steps` were damped: those after the one at which the concept was found."""
-    return steps if always else 0 if since is None else steps - since
+def rounded(places: Tensor) -> list[list[float]]:
+    """A map [h, w] as plain data."""
+    return [[round(value, 1) for value in row] for row in places.tolist()]
 
 
 @dataclasses.dataclass
-class Run:
-    """State of one sampling run; lives in the run's own copy of the model options and goes with it.
+class TrackedRun:
+    """The concepts followed in one sampling run; lives in the run's own copy of the model options and goes with it.
 
     strength: the node's; 0 to measure alone
+    rows: for each picture of the call in progress, its rows in the batch
     """
 
     features: Features
-    watches: list[Watch]
+    tracks: list[ConceptTrack]
     strength: float = 0.0
     rows: list[list[int]] = dataclasses.field(default_factory=list)
 
-    def given(self, findings: list[dict]) -> None:
-        """What `look` found in the pictures that the run starts from."""
-        count = len(findings) // len(self.watches)  # pictures
-        for i, watch in enumerate(self.watches):
-            watch.given = [part["found"] for part in findings[i * count : (i + 1) * count]]
+    def begin_call(self, rows: list[list[int]], pictures: int) -> None:
+        """A call of the model for so many pictures begins; `rows` of each say what to draw, none if none does."""
+        self.rows = rows
+        for track in self.tracks:
+            track.begin_call(pictures)
 
-    def begin(self, options: dict, rows: int) -> None:
-        self.rows = asked_rows(options, rows)
-        for watch in self.watches:
-            watch.begin(rows // max(len(options.get("cond_or_uncond", [0])), 1))
+    def begin_guided_call(self, options: dict, size: int) -> None:
+        """The same for a call of `size` rows, some of them of negative prompts."""
+        self.begin_call(asked_rows(options, size), size // max(len(options.get("cond_or_uncond", [0])), 1))
 
-    def watch(self, block: int, h: Tensor, options: dict) -> Tensor:
-        """Measure the features `h` [rows, D, H, W] of one block; the same, or damped where a concept is on."""
+    def read_block(self, block: int, h: Tensor, options: dict) -> Tensor:
+        """Measure the features `h` [rows, D, H, W] of one block; the same, or damped where a concept was found."""
         level = sigma(options)
-        for watch in self.watches:
-            probe = watch.concept.probes[watch.concept.at(level)][block]
+        for track in self.tracks:
+            probe = track.concept.probes[track.concept.at(level)][block]
             places = probe.places(h)
             if self.rows:
-                watch.see(places, probe.picture(places), self.rows)
-            if self.strength and watch.on.any() and block in self.features.damped:
-                strength = STRENGTH * self.strength * watch.on.to(h.device).float()
+                track.add_block(places, probe.picture(places), self.rows)
+            if self.strength > 0 and track.damped.any() and block in self.features.damped:
+                strength = STRENGTH * self.strength * track.damped.to(h.device).float()
                 h = probe.damp(h, places, strength.repeat(len(h) // len(strength)))
         return h
 
-    def end(self, options: dict) -> None:
-        for watch in self.watches:
-            watch.end(sigma(options))
+    def end_call(self, level: float) -> None:
+        for track in self.tracks:
+            track.end_call(level)
+
+    def report(self) -> list[dict]:
+        """What was seen, of each concept and picture; empty where no call of the model came through."""
+        return [part for track in self.tracks for part in track.report()]
 
 
-def check(model, concepts: tuple[ConceptPresence, ...], node: str) -> Features:
+def check_shapes(model, concepts: tuple[ConceptPresence, ...], node: str) -> Features:
     """Where to read `model`; SafreeError unless `concepts` were learned with a model of this shape."""
     features = features_of(model, node)
     for concept in concepts:

@@ -5,9 +5,9 @@ Costs no further evaluation of the model: the probes of safree/presence.py read 
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import comfy.patcher_extension
 
@@ -15,34 +15,32 @@ from ...safree import SafreeError
 from ...safree.presence import ConceptPresence
 from .. import compat
 from ..features.model_features import Features
-from .concept_track import Run, Watch, check
-from .source_picture import clear, given
+from ..features.unet_decoder import sigma
+from .concept_track import ConceptTrack, TrackedRun, check_shapes
+from .source_picture import clear_picture, starts_from_picture
 
 WRAPPER = "safree_latent_guard"
 MOST = 2.0  # of the node's strength
 FULL = 1.5  # the strength at which a picture is sampled once more
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Guard:
-    """What a patched model carries: the concepts, the strength, and the report of the last run.
+    """The settings that a patched model and its clones carry. What a run sees goes to its caller, see `guarded_by`.
 
     always: damp from the first step on, whatever is measured
     clears: take what is found in the picture that a run starts from out of it
     """
 
-    def __init__(self, concepts: tuple[ConceptPresence, ...], strength: float, features: Features):
-        self.concepts, self.strength, self.features = concepts, strength, features
-        self.always, self.clears = False, True
-        self.last: list[dict] = []
+    concepts: tuple[ConceptPresence, ...]
+    strength: float
+    features: Features
+    always: bool = False
+    clears: bool = True
 
-    @contextlib.contextmanager
-    def at_full_strength(self) -> Iterator[None]:
-        """Inside, sampling runs are damped from the first step on, at the highest strength."""
-        kept, self.strength, self.always = self.strength, max(self.strength, FULL), True
-        try:
-            yield
-        finally:
-            self.strength, self.always = kept, False
+    def at_full_strength(self) -> Guard:
+        """The same, damping from the first step on, at the highest strength."""
+        return dataclasses.replace(self, strength=max(self.strength, FULL), always=True)
 
 
 def guard_of(model) -> Guard | None:
@@ -60,41 +58,47 @@ def patch(model, concepts: tuple[ConceptPresence, ...], strength: float = 1.0):
         raise SafreeError(f"strength is {strength}, outside 0 to {MOST:g}. Choose a value in between.")
     if not concepts:
         raise SafreeError("no concept presence is connected. Connect a ConceptPresence.")
-    features = check(model, concepts, "LatentGuardPatch")
-    patched = model.clone()
+    features = check_shapes(model, concepts, "LatentGuardPatch")
     if strength == 0:
-        return patched
-    guard = Guard(concepts, strength, features)
-    patched.set_attachments(WRAPPER, guard)
+        return model.clone()
+    return guarded_by(model, Guard(concepts, strength, features))
+
+
+def guarded_by(model, guard: Guard, tell: Callable[[list[dict]], None] | None = None):
+    """A clone of `model` with `guard` in the place of its own.
+
+    tell: called with what each run saw, when it ends: plain data of each concept and picture, see TrackedRun.report
+    """
     kinds = comfy.patcher_extension.WrappersMP
-    wrappers = {
-        kinds.OUTER_SAMPLE: _outer_sample(guard),
-        kinds.APPLY_MODEL: _apply_model,
-    }
-    for kind, wrapper in wrappers.items():
+    patched = model.clone()
+    patched.set_attachments(WRAPPER, guard)
+    for kind, wrapper in ((kinds.OUTER_SAMPLE, _outer_sample(guard, tell)), (kinds.APPLY_MODEL, _apply_model)):
         patched.remove_wrappers_with_key(kind, WRAPPER)
         patched.add_wrapper_with_key(kind, WRAPPER, wrapper)
     return patched
 
 
-def _outer_sample(guard: Guard):
+def _outer_sample(guard: Guard, tell: Callable[[list[dict]], None] | None):
     def outer_sample(executor, noise, latent_image, *args, **kwargs):
-        options = executor.class_obj.model_options.setdefault("transformer_options", {})
-        run = Run(guard.features, [Watch(concept, guard.always) for concept in guard.concepts], guard.strength)
-        if guard.clears and given(noise, latent_image):
-            latent_image, seen = clear(executor.class_obj.model_patcher, guard.concepts, latent_image, guard.always)
-            run.given(seen)
-        guard.last, options[WRAPPER] = [], run
-        compat.run_wrapper_last(
-            executor.class_obj.model_options, WRAPPER, comfy.patcher_extension.WrappersMP.APPLY_MODEL
-        )
+        guider = executor.class_obj
+        tracks = [ConceptTrack(concept, guard.always) for concept in guard.concepts]
+        if guard.clears and starts_from_picture(noise, latent_image):
+            latent_image, shown = clear_picture(guider.model_patcher, guard.concepts, latent_image, guard.always)
+            for track, given in zip(tracks, shown, strict=True):
+                track.given = given
+        run = TrackedRun(guard.features, tracks, guard.strength)
+        options = guider.model_options.setdefault("transformer_options", {})  # the run's own copy
+        options[WRAPPER] = run
+        compat.run_wrapper_last(guider.model_options, WRAPPER, comfy.patcher_extension.WrappersMP.APPLY_MODEL)
         try:
             return executor(noise, latent_image, *args, **kwargs)
         finally:
             options.pop(WRAPPER, None)
-            guard.last = [part for watch in run.watches for part in watch.report()]
-            if not guard.last:
+            seen = run.report()
+            if not seen:
                 logging.warning("SAFREE: latent guard not active, no call of the model reached it.")
+            if tell is not None:
+                tell(seen)
 
     return outer_sample
 
@@ -104,7 +108,7 @@ def _apply_model(executor, x, t, c_concat=None, c_crossattn=None, control=None, 
     run = options.get(WRAPPER)
     if run is None:
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
-    run.begin(options, len(x))
-    result = run.features.call(executor, run.watch, x, t, c_concat, c_crossattn, control, options, **kwargs)
-    run.end(options)
+    run.begin_guided_call(options, len(x))
+    result = run.features.call(executor, run.read_block, x, t, c_concat, c_crossattn, control, options, **kwargs)
+    run.end_call(sigma(options))
     return result

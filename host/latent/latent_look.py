@@ -9,7 +9,7 @@ import torch
 
 from ...safree import SafreeError
 from ...safree.presence import ConceptPresence
-from .concept_track import Run, Watch, check
+from .concept_track import ConceptTrack, TrackedRun, check_shapes, rounded
 
 SEED = 0  # of the noise that is added for looking
 
@@ -27,7 +27,7 @@ def look(model, concepts: tuple[ConceptPresence, ...], latent: dict, node: str =
     """
     if not concepts:
         raise SafreeError("no concept presence is connected. Connect a ConceptPresence.")
-    features = check(model, concepts, node)
+    features = check_shapes(model, concepts, node)
     samples = latent["samples"]
     channels = model.get_model_object("latent_format").latent_channels
     if samples.ndim != 4 or samples.shape[1] != channels:
@@ -45,9 +45,9 @@ def _look(model, features, concept: ConceptPresence, samples: torch.Tensor) -> l
     options = {} if concept.pooled is None else {"pooled_output": concept.pooled}
     empty = [[concept.empty, options]]
     noise = comfy.sample.prepare_noise(samples, SEED)
-    watches = [_evaluate(model, features, concept, samples, noise, concept.sigmas[level], empty) for level in chosen]
-    presence = torch.stack([watch.history[-1] for watch in watches]).mean(0)  # [pictures]
-    places = torch.stack([watch.places for watch in watches]).mean(0)
+    tracks = [_evaluate(model, features, concept, samples, noise, concept.sigmas[level], empty) for level in chosen]
+    presence = torch.stack([track.history[-1] for track in tracks]).mean(0)  # [pictures]
+    places = torch.stack([track.map for track in tracks]).mean(0)  # [pictures, h, w]
     threshold = concept.look_threshold(chosen)
     return [
         {
@@ -56,26 +56,24 @@ def _look(model, features, concept: ConceptPresence, samples: torch.Tensor) -> l
             "presence": round(float(presence[picture]), 2),
             "threshold": round(threshold, 2),
             "found": bool(presence[picture] > threshold),
-            "map": [[round(value, 1) for value in row] for row in places[picture].tolist()],
+            "map": rounded(places[picture]),
         }
         for picture in range(len(samples))
     ]
 
 
-def _evaluate(model, features, concept, samples, noise, level: float, empty: list) -> Watch:
+def _evaluate(model, features, concept, samples, noise, level: float, empty: list) -> ConceptTrack:
     """Run the model once on `samples` with noise of `level`; what it would draw is thrown away."""
-    watch = Watch(concept)
-    run = Run(features, [watch])
+    run = TrackedRun(features, [ConceptTrack(concept)])
     looking = model.clone()
     looking.wrappers = {}  # of a latent guard or a self-validation, and of caches that skip calls
 
     def apply_model(executor, x, *args, **kwargs):
-        watch.begin(len(x))
-        run.rows = [[i] for i in range(len(x))]
-        return features.call(executor, run.watch, x, *args, **kwargs)
+        run.begin_call([[i] for i in range(len(x))], len(x))
+        return features.call(executor, run.read_block, x, *args, **kwargs)
 
     looking.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "safree_look", apply_model)
     settings = (1.0, comfy.samplers.ksampler("euler"), torch.tensor([level, 0.0]), empty, empty, samples)
     comfy.sample.sample_custom(looking, noise, *settings, seed=SEED)
-    watch.end(level)
-    return watch
+    run.end_call(level)
+    return run.tracks[0]

@@ -25,7 +25,7 @@ FEWEST = 16  # pictures of each kind: fewer say nothing about chance
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawing:
+class PictureSettings:
     """How the pictures are drawn that a concept's presence is learned from."""
 
     pictures: int = 96
@@ -43,8 +43,8 @@ class Drawing:
             raise SafreeError(f"steps is {self.steps}. Presence compares steps of different noise: use 8 or more.")
 
 
-def learn(model, clip, subspace: ConceptSubspace, drawing: Drawing) -> ConceptPresence:
-    """Draw 2 x `drawing.pictures` pictures with `model`, which should not draw the concept unasked, and fit the probes.
+def learn(model, clip, subspace: ConceptSubspace, settings: PictureSettings) -> ConceptPresence:
+    """Draw twice `settings.pictures` pictures with `model`, and fit the probes; it should not draw the concept unasked.
 
     Raises SafreeError for a model that is neither a UNet nor an MMDiT, for a concept without phrases, and where
     ComfyUI's temporary folder has no room for the features.
@@ -54,19 +54,20 @@ def learn(model, clip, subspace: ConceptSubspace, drawing: Drawing) -> ConceptPr
         raise SafreeError("no CLIP is connected. Connect the text encoder of the model.")
     if not subspace.phrases:
         raise SafreeError(f"subspace '{subspace.name}' has no phrases to draw. Build it from phrases.")
-    shown, clean = prompts(subspace.phrases, drawing.pictures, drawing.seed)
+    shown, clean = prompts(subspace.phrases, settings.pictures, settings.seed)
     bar = comfy.utils.ProgressBar(2 * len(shown))
     with scratch() as folder:
         recorded = [Recorder(features, len(shown), folder / kind) for kind in ("shown", "clean")]
         for number, (recorder, texts) in enumerate(zip(recorded, (shown, clean), strict=True)):
-            for first in range(0, len(texts), drawing.batch):
-                draw(recorder.attach(model), clip, texts[first : first + drawing.batch], drawing, number + 2 * first)
-                bar.update(min(drawing.batch, len(texts) - first))
+            for first in range(0, len(texts), settings.batch):
+                draw(recorder.attach(model), clip, texts[first : first + settings.batch], settings, number + 2 * first)
+                bar.update(min(settings.batch, len(texts) - first))
         learned = _fitted(*recorded, clip, subspace)
     if learned.sensitivity < FOUND:
         logging.warning(
             "SAFREE: '%s' is found in %.0f %% of the pictures that were asked for it. Does the model know the phrases?",
-            *(learned.name, 100 * learned.sensitivity),
+            learned.name,
+            100 * learned.sensitivity,
         )
     return learned
 
@@ -94,19 +95,23 @@ def article(phrase: str) -> str:
     return f"{'an' if phrase[:1].lower() in 'aeiou' else 'a'} {phrase}"
 
 
-def draw(model, clip, texts: list[str], drawing: Drawing, seed: int) -> dict:
-    """The LATENT of a picture of each text; the seed is added to the drawing's own."""
+def draw(model, clip, texts: list[str], settings: PictureSettings, seed: int) -> dict:
+    """The LATENT of a picture of each text; the seed is added to the settings' own."""
     import nodes  # ComfyUI's; at call time, since it imports every node pack
 
     latent_format = model.get_model_object("latent_format")
-    size = (drawing.height // 8, drawing.width // 8)
+    size = (settings.height // 8, settings.width // 8)
     blank = torch.zeros(len(texts), latent_format.latent_channels, *size)
     (latent,) = nodes.common_ksampler(
         model,
-        *(drawing.seed + seed, drawing.steps, drawing.cfg, SAMPLER, SCHEDULER),
-        _stacked(clip, texts),
-        _encoded(clip, ""),
-        {"samples": blank.to(comfy.model_management.intermediate_device())},
+        seed=settings.seed + seed,
+        steps=settings.steps,
+        cfg=settings.cfg,
+        sampler_name=SAMPLER,
+        scheduler=SCHEDULER,
+        positive=_stacked(clip, texts),
+        negative=_encoded(clip, ""),
+        latent={"samples": blank.to(comfy.model_management.intermediate_device())},
     )
     return latent
 
@@ -138,11 +143,17 @@ def _fitted(shown: Recorder, clean: Recorder, clip, subspace: ConceptSubspace) -
         hits.append(hit.cpu())
     if not torch.isfinite(torch.stack(chances)).all():
         raise SafreeError("the model's features hold NaN or infinity. Check its precision and its LoRAs.")
-    tensor, options = _encoded(clip, "")[0]
+    empty, options = _encoded(clip, "")[0]
+    pooled = options.get("pooled_output")
     return ConceptPresence(
-        *(subspace.name, subspace.phrases, tuple(levels), tuple(probes)),
-        *(torch.stack(chances, 1), torch.stack(hits, 1)),
-        *(tensor.cpu(), None if options.get("pooled_output") is None else options["pooled_output"].cpu()),
+        name=subspace.name,
+        phrases=subspace.phrases,
+        sigmas=tuple(levels),
+        probes=tuple(probes),
+        clean=torch.stack(chances, 1),
+        shown=torch.stack(hits, 1),
+        empty=empty.cpu(),
+        pooled=None if pooled is None else pooled.cpu(),
     )
 
 

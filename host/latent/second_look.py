@@ -8,84 +8,96 @@ from collections.abc import Callable
 
 from ...safree import SafreeError
 from ..report.reports import Report
-from .latent_guard import guard_of
+from .latent_guard import guard_of, guarded_by
 from .latent_look import look
 
 
-def look_report(found: list[dict]) -> dict:
+def look_report(found: list[dict]) -> Report:
     """The report of a look on its own."""
     seen = _names(found)
     verdict = f"Found: {', '.join(seen)}." if seen else "Nothing found."
-    return Report("look", "found" if seen else "clear", verdict, fields={"second_look": found}).data()
+    return Report("look", "found" if seen else "clear", verdict, fields={"second_look": found})
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Seen:
-    """What a latent guard saw in a run, and the second look at its result; plain data, empty without a guard."""
+    """What a latent guard saw in a run, and the second look at its result; plain data.
 
-    presence: list[dict] = dataclasses.field(default_factory=list)
-    found: list[dict] = dataclasses.field(default_factory=list)
-    notes: list[str] = dataclasses.field(default_factory=list)
-    still: str = ""  # what is still seen after all
-    guarded: bool = False
+    presence: of each concept and picture while sampling
+    looks: what each look at the result found, see latent_look.look; of two the second is at what was sampled again
+    still: a sentence about what is seen in the result after all, '' for nothing
+    """
+
+    presence: list[dict]
+    looks: tuple[list[dict], ...]
+    notes: tuple[str, ...] = ()
+    still: str = ""
 
 
-def sample(model, run: Callable[[], dict], on_problem: str) -> tuple[dict, Seen]:
+def sample(model, run: Callable[[object], dict], on_problem: str) -> tuple[dict, Seen | None]:
     """(LATENT of `run`, what was seen): with a latent guard on `model` the result is looked at, found before or not.
 
+    run: samples with the model that it is given
     on_problem: where a concept is seen, 'error' raises SafreeError, 'warn' says so, 'again' samples such pictures once
     more with the guard at full strength, and says so if that does not help either.
     """
-    latent, guard = run(), guard_of(model)
+    guard, presence, notes = guard_of(model), [], ()
     if guard is None:
-        return latent, Seen()
-    seen = Seen(guard.last, look(model, guard.concepts, latent), guarded=True)
-    if on_problem == "again" and (still := sorted({part["picture"] for part in seen.found if part["found"]})):
-        with guard.at_full_strength():
-            again = run()["samples"]
-        samples = latent["samples"].clone()
-        samples[still] = again[still]  # pictures that are fine stay as they are
-        latent = {**latent, "samples": samples}
-        seen.found = look(model, guard.concepts, latent)
-        seen.notes.append("Sampled once more with the latent guard at full strength.")
-    if names := _names(seen.found):
-        text = f"{', '.join(names)} seen in the result"
+        return run(model), None
+    latent = run(guarded_by(model, guard, presence.append))
+    looks = [look(model, guard.concepts, latent)]
+    if on_problem == "again" and _names(looks[0]):
+        latent = _sampled_again(latent, run(guarded_by(model, guard.at_full_strength())), looks[0])
+        looks.append(look(model, guard.concepts, latent))
+        notes = ("Sampled once more with the latent guard at full strength.",)
+    still = ""
+    if names := _names(looks[-1]):
+        still = f"{', '.join(names)} seen in the result"
         if on_problem == "error":
             raise SafreeError(
-                f"{text}. Sample with another seed, raise the strength of LatentGuardPatch, or set on_problem to "
+                f"{still}. Sample with another seed, raise the strength of LatentGuardPatch, or set on_problem to "
                 "'again' or 'warn'."
             )
-        logging.warning("SAFREE: %s", text)
-        seen.still = f"{text[:1].upper()}{text[1:]}."
-    return latent, seen
+        logging.warning("SAFREE: %s", still)
+        still = f"{still[:1].upper()}{still[1:]}."
+    return latent, Seen(presence[0] if presence else [], tuple(looks), notes, still)
 
 
-def join(report: dict, seen: Seen) -> dict:
+def _sampled_again(first: dict, again: dict, found: list[dict]) -> dict:
+    """The LATENT `first` with the pictures that show a concept from `again`; those that are fine stay as they are."""
+    shown = sorted({finding["picture"] for finding in found if finding["found"]})
+    samples = first["samples"].clone()
+    samples[shown] = again["samples"][shown]
+    return {**first, "samples": samples}
+
+
+def joined(report: Report, seen: Seen | None) -> Report:
     """A sampler's report with what a latent guard saw; the same without one."""
-    if not seen.guarded:
+    if seen is None:
         return report
     found = [part for part in seen.presence if _shown(part)]
-    state, said = {}, f"Latent guard: nothing found {'while sampling' if seen.still else 'in the picture'}."
+    state, reason = report.state, report.reason
+    said = f"Latent guard: nothing found {'while sampling' if seen.still else 'in the picture'}."
     if found:
         names = ", ".join(dict.fromkeys(part["concept"] for part in found))
         said = f"Latent guard: {names} found {_when(found)}, damped afterwards."
-        state = {"state": "filtered"} if report["active"] else {}
+        state = "filtered" if report.active else state
     if seen.still:
-        state = {"state": "inactive", "reason": "problem", "active": False}
+        state, reason = "inactive", "problem"
         said = f"{said} {seen.still}"
-    return {
-        **report,
-        **state,
-        "verdict": f"{report['verdict']} {said}",
-        "presence": seen.presence,
-        "second_look": seen.found,
-        "notes": [*report["notes"], *seen.notes],
-    }
+    return dataclasses.replace(
+        report,
+        state=state,
+        reason=reason,
+        verdict=f"{report.verdict} {said}",
+        notes=(*report.notes, *seen.notes),
+        fields={**report.fields, "presence": seen.presence, "second_look": seen.looks[-1]},
+    )
 
 
 def _shown(part: dict) -> bool:
     """Whether a concept was found in a picture, in the making or as it was given."""
-    return bool(part["given"] or part["found_at"])
+    return part["given"] or part["found_at"] is not None
 
 
 def _when(found: list[dict]) -> str:

@@ -10,26 +10,30 @@ from ...safree.fill import fill
 from ...safree.presence import ConceptPresence
 from .latent_look import look
 
-FROM = 5.0  # deviations from which a place is filled
-MARGIN = 1  # latent pixels around such a place, on each side
+FILLED_FROM = 5.0  # deviations from which a place is filled
+AROUND = 1  # latent pixels around such a place, on each side
 
 
-def given(noise: Tensor, latent: Tensor) -> bool:
+def starts_from_picture(noise: Tensor, latent: Tensor) -> bool:
     """Whether a run that starts from `latent` is given a picture: not an empty one, nor one that is noisy already."""
     return latent.ndim == 4 and bool(latent.any()) and bool(noise.any()) and bool(torch.isfinite(latent).all())
 
 
-def clear(model, concepts: tuple[ConceptPresence, ...], latent: Tensor, always: bool) -> tuple[Tensor, list[dict]]:
-    """(`latent` [B, C, H, W] with the places that show a concept filled from around them, the findings of `look`).
+def clear_picture(
+    model, concepts: tuple[ConceptPresence, ...], latent: Tensor, always: bool
+) -> tuple[Tensor, list[list[bool]]]:
+    """(`latent` [B, C, H, W] with the places that show a concept filled from around them, what was found before).
 
-    Pictures in which nothing is found stay as they are, unless `always`.
+    The second part is [concepts][pictures]. Pictures in which nothing is found stay as they are, unless `always`.
     """
     findings = look(model, concepts, {"samples": latent}, "LatentGuardPatch")
     hole = torch.zeros(len(latent), 1, *latent.shape[-2:])
     for finding in findings:
         if finding["found"] or always:
             places = interpolate(torch.tensor(finding["map"])[None, None], size=latent.shape[-2:], mode="bilinear")
-            shown = max_pool2d((places > FROM).float(), 2 * MARGIN + 1, stride=1, padding=MARGIN)
+            shown = max_pool2d((places > FILLED_FROM).float(), 2 * AROUND + 1, stride=1, padding=AROUND)
             own = hole[finding["picture"]]
             own.copy_(torch.maximum(own, shown[0]))
-    return (fill(latent, hole.to(latent.device)) if hole.any() else latent), findings
+    cleared = fill(latent, hole.to(latent.device)) if hole.any() else latent
+    found = [finding["found"] for finding in findings]
+    return cleared, [found[i : i + len(latent)] for i in range(0, len(found), len(latent))]

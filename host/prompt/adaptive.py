@@ -80,10 +80,27 @@ def _detect(clip, encoder: Encoder, words: list[Word], subspaces, encoders: int,
     wholes: the pooled embeddings [chunks, D] of the prompt, if they are known already.
     """
     findings = [Finding(encoder.key, word.text) for word in words]
-    prompt = _Prompt.of(clip, encoder, words, subspaces)
+    for group in _alike(words, encoder, subspaces):
+        _judge(_Prompt.of(clip, encoder, words, group), group, len(subspaces) * encoders, findings, wholes)
+    return findings
+
+
+def _alike(words: list[Word], encoder: Encoder, subspaces) -> list[list]:
+    """The subspaces in groups that make the same units of a prompt.
+
+    The phrases of a concept and those that it leaves alone make units for that concept and no other.
+    """
+    groups: dict[frozenset, list] = {}
+    for subspace in subspaces:
+        groups.setdefault(frozenset(_plan(words, encoder, [subspace])[0]), []).append(subspace)
+    return list(groups.values())
+
+
+def _judge(prompt: _Prompt, subspaces, times: int, findings: list[Finding], wholes) -> None:
+    """Note in `findings` what leans into `subspaces`; each unit is tested `times` times in all."""
     if not prompt.units:
-        return findings
-    tests = len(prompt.units) * len(subspaces) * encoders
+        return
+    tests = len(prompt.units) * times
     alone = prompt.lean_alone([unit.places[0] for unit in prompt.units])
     rules = [
         decision.Rule([values[k] for values in alone], contrast.limit(tests, subspace.threshold))
@@ -95,7 +112,6 @@ def _detect(clip, encoder: Encoder, words: list[Word], subspaces, encoders: int,
     for verdict in decision.decide(rules, views, leanings, prompt.lean_windows, harmless):
         for i in prompt.units[verdict.unit].words:
             note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
-    return findings
 
 
 def _look(prompt: _Prompt, rules, views, harmless, wholes) -> list[list[float]]:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import uuid
+from collections.abc import Callable
 
 import torch
 
@@ -15,8 +16,49 @@ from ..features.unet_decoder import with_patch
 REFERENCES = "safree_reference"  # key of the original prompts among a run's conds
 
 
-class _EncoderDone(Exception):
-    """Ends the reference branch once the last skip feature that is needed is there."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class UNetCall:
+    """What one call of a UNet's forward is given, in its order.
+
+    control: what ControlNets add, lists of tensors by 'input', 'middle' and 'output'
+    """
+
+    x: torch.Tensor
+    timesteps: torch.Tensor
+    context: torch.Tensor
+    y: torch.Tensor | None
+    control: dict[str, list] | None
+    options: dict
+    others: dict
+
+    def only(self, rows: list[int]) -> UNetCall:
+        """The same for some rows of the batch alone."""
+        size = self.x.shape[:1]
+
+        def select(value):
+            return value[rows] if torch.is_tensor(value) and value.shape[:1] == size else value
+
+        control = self._control(lambda values: [select(value) for value in values])
+        others = {name: select(value) for name, value in self.others.items()}
+        return dataclasses.replace(
+            self,
+            x=self.x[rows],
+            timesteps=self.timesteps[rows],
+            context=select(self.context),
+            y=select(self.y),
+            control=control,
+            others=others,
+        )
+
+    def run(self, forward):
+        """What the UNet's `forward` returns; it takes tensors out of the lists in control."""
+        control = self._control(list)
+        return forward(self.x, self.timesteps, self.context, self.y, control, self.options, **self.others)
+
+    def _control(self, change: Callable[[list], list]) -> dict[str, list] | None:
+        if self.control is None:
+            return None
+        return {name: change(values) for name, values in self.control.items()}
 
 
 @dataclasses.dataclass
@@ -80,42 +122,50 @@ def rows_of(chunks: list[int], size: int) -> list[int]:
     return [row for chunk in chunks for row in range(chunk * size, (chunk + 1) * size)]
 
 
-def encode(executor, stages, references, rows, x, timesteps, context, y, control, transformer_options, kwargs):
-    """Skip features {input block: [rows, C, H, W]} of the reference prompts for `rows` of the batch.
+class EncoderDone(Exception):
+    """Ends the reference branch once the last skip feature that is needed is there."""
+
+
+class SkipRecorder:
+    """An input block patch that keeps the features of some blocks, {input block: [rows, C, H, W]}."""
+
+    def __init__(self, needed: set[int]):
+        self.needed, self.last = needed, max(needed)
+        self.skips: dict[int, torch.Tensor] = {}
+
+    def __call__(self, h: torch.Tensor, options: dict) -> torch.Tensor:
+        block = options["block"][1]
+        if block in self.needed:
+            self.skips[block] = h
+        if block == self.last:
+            raise EncoderDone
+        return h
+
+
+def encode(forward, call: UNetCall, references: list[dict], needed: set[int]) -> dict[int, torch.Tensor]:
+    """Skip features {input block: [rows, C, H, W]} of the reference prompts, for the latents of `call`.
 
     Runs the UNet's own forward up to the last input block that is needed: patches of other nodes apply, wrappers
     (which may cache or skip whole calls) do not.
     """
-    count, skips = len(rows) // len(references), {}
+    recorder = SkipRecorder(needed)
+    with contextlib.suppress(EncoderDone):
+        _with_prompts(call, references, recorder).run(forward)
+    return recorder.skips
 
-    def keep(h, options):
-        block = options["block"][1]
-        if block in stages.needed:
-            skips[block] = h
-        if block == stages.last:
-            raise _EncoderDone
-        return h
 
-    def prepared(name: str, like: torch.Tensor) -> torch.Tensor:
-        first, *others = (cond["model_conds"][name].process_cond(batch_size=count, area=None) for cond in references)
-        return first.concat(others).to(device=like.device, dtype=like.dtype)
-
-    def select(value):
-        return value[rows] if torch.is_tensor(value) and value.shape[:1] == x.shape[:1] else value
-
-    options = with_patch(transformer_options, "input_block_patch", keep, first=False)
+def _with_prompts(call: UNetCall, references: list[dict], recorder: SkipRecorder) -> UNetCall:
+    """`call` with the reference prompts in the place of its own, and with a recorder behind all other patches."""
+    options = with_patch(call.options, "input_block_patch", recorder, first=False)
     options["uuids"] = [cond["uuid"] for cond in references]
     options["cond_or_uncond"] = [0] * len(references)
-    own = {name: [select(value) for value in values] for name, values in control.items()} if control else None
-    with contextlib.suppress(_EncoderDone):
-        executor.original(
-            x[rows],
-            timesteps[rows],
-            prepared("c_crossattn", context),
-            None if y is None else prepared("y", y),
-            own,
-            options,
-            **{name: select(value) for name, value in kwargs.items()},
-        )
-    stages.control = own.get("output", []) if own else []  # the encoder half takes none of these
-    return skips
+    pictures = len(call.x) // len(references)
+    context = _prepared("c_crossattn", references, pictures, call.context)
+    y = None if call.y is None else _prepared("y", references, pictures, call.y)
+    return dataclasses.replace(call, context=context, y=y, options=options)
+
+
+def _prepared(name: str, references: list[dict], pictures: int, like: torch.Tensor) -> torch.Tensor:
+    """What the host has made of one entry of the reference prompts, for so many pictures each: [rows, ...]."""
+    first, *others = (cond["model_conds"][name].process_cond(batch_size=pictures, area=None) for cond in references)
+    return first.concat(others).to(device=like.device, dtype=like.dtype)

@@ -9,11 +9,11 @@ import comfy.patcher_extension
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-from ...safree import check_share
+from ...safree import SafreeError, check_share
 from ...safree.fourier import re_attend
 from .. import compat
-from ..features.unet_decoder import check_unet, decoder_entry, decoder_widths, with_patch
-from .reference_branch import add, encode, rows_of, tell_copies_apart
+from ..features.unet_decoder import decoder_entry, decoder_widths, network_of, with_patch
+from .reference_branch import References, UNetCall, add, encode, rows_of, tell_copies_apart
 
 WRAPPER = "safree_reattention"
 
@@ -40,7 +40,12 @@ def patch(model, settings: Settings):
 
     Raises SafreeError for a model without a UNet.
     """
-    check_unet(model, "re-attention works on the skip features")
+    network = network_of(model)
+    if not isinstance(network, UNetModel):
+        raise SafreeError(
+            "re-attention works on the skip features of a UNet (SD1.x, SD2.x, SDXL); this model is a "
+            f"{type(network).__name__}. Remove this node; SafreeConditioning alone guards every model."
+        )
     patched = model.clone()
     if settings.active:
         kinds = comfy.patcher_extension.WrappersMP
@@ -59,7 +64,7 @@ def _outer_sample(executor, *args, **kwargs):
         result = executor(*args, **kwargs)
     finally:
         guider.model_options.get("transformer_options", {}).pop(WRAPPER, None)
-    if references and not references.applied:
+    if references is not None and not references.applied:
         logging.warning("SAFREE: re-attention not active, no call of the model was marked as a filtered prompt's.")
     return result
 
@@ -81,53 +86,71 @@ def _apply_model(executor, x, t, c_concat=None, c_crossattn=None, control=None, 
 
 def _diffusion_model(settings: Settings):
     def diffusion_model(executor, x, timesteps, context, y, control, transformer_options, **kwargs):
-        run = transformer_options.get(WRAPPER)
-        if run is None:
-            return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
-        run.applied = True
-        chunks = transformer_options["uuids"]
-        filtered = run.filtered(chunks)
-        rows = rows_of(filtered, len(x) // len(chunks))
-        stages = _Stages(executor.class_obj, settings)
-        references = [run.reference(chunks[i]) for i in filtered]
-        skips = encode(
-            executor, stages, references, rows, x, timesteps, context, y, control, transformer_options, kwargs
-        )
-        patched_options = with_patch(transformer_options, "output_block_patch", stages.damp(skips, rows), first=True)
-        return executor(x, timesteps, context, y, control, patched_options, **kwargs)
+        references = transformer_options.get(WRAPPER)
+        call = UNetCall(x, timesteps, context, y, control, transformer_options, kwargs)
+        if references is not None:
+            references.applied = True
+            call = _damped(executor.original, _Stages.of(executor.class_obj, settings), call, references)
+        return executor(x, timesteps, context, y, control, call.options, **kwargs)
 
     return diffusion_model
 
 
+def _damped(forward, stages: _Stages, call: UNetCall, references: References) -> UNetCall:
+    """`call` with the skip features of filtered prompts damped where they exceed those of the original prompts."""
+    if not stages.needed:  # the UNet has no stage of those that are damped
+        return call
+    chunks = call.options["uuids"]
+    filtered = references.filtered(chunks)
+    rows = rows_of(filtered, len(call.x) // len(chunks))
+    own = call.only(rows)
+    skips = encode(forward, own, [references.reference(chunks[i]) for i in filtered], stages.needed)
+    added = [] if own.control is None else own.control.get("output", [])
+    patch = stages.damping(skips, rows, added)
+    return dataclasses.replace(call, options=with_patch(call.options, "output_block_patch", patch, first=True))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Stages:
-    """Which skip features of a UNet belong to which decoder stage."""
+    """Which skip features of a UNet belong to which decoder stage.
 
-    def __init__(self, unet: UNetModel, settings: Settings):
-        self.settings = settings
-        self.blocks = len(unet.input_blocks)
-        self.scales = dict(zip(decoder_widths(unet), settings.scales, strict=False))
-        self.entry = decoder_entry(unet)
-        self.needed = {
-            self.blocks - 1 - block for block, width in enumerate(self.entry) if self.scales.get(width, 1.0) != 1.0
-        }
-        self.last = max(self.needed, default=-1)
-        self.control: list = []
+    scales: s of each output block;  radius: see Settings;  blocks: how many input blocks there are
+    """
 
-    def damp(self, skips: dict[int, torch.Tensor], rows: list[int]):
-        """An output block patch that filters the skip features of `rows` against `skips`."""
+    scales: tuple[float, ...]
+    radius: float
+    blocks: int
+
+    @classmethod
+    def of(cls, unet: UNetModel, settings: Settings) -> _Stages:
+        by_width = dict(zip(decoder_widths(unet), settings.scales, strict=False))
+        scales = tuple(by_width.get(width, 1.0) for width in decoder_entry(unet))
+        return cls(scales, settings.radius, len(unet.input_blocks))
+
+    def source(self, block: int) -> int:
+        """The input block whose features are the skip features of an output block."""
+        return self.blocks - 1 - block
+
+    @property
+    def needed(self) -> set[int]:
+        """The input blocks whose features are damped."""
+        return {self.source(block) for block, scale in enumerate(self.scales) if scale != 1.0}
+
+    def damping(self, skips: dict[int, torch.Tensor], rows: list[int], added: list):
+        """An output block patch that filters the skip features of `rows` against `skips`.
+
+        added: what ControlNets add to them, the deepest last; None for nothing
+        """
 
         def output_block(h, skip, options):
             block = options["block"][1]
-            source = self.blocks - 1 - block
-            if source not in skips:
+            original = skips.get(self.source(block))
+            if original is None:
                 return h, skip
-            original = skips[source].to(skip.dtype)
-            if block < len(self.control) and self.control[-1 - block] is not None:
-                original = original + self.control[-1 - block].to(original)  # the host has added it to `skip`
-            scale = self.scales[self.entry[block]]
-            skip = skip.index_copy(
-                0, torch.tensor(rows, device=skip.device), re_attend(skip[rows], original, scale, self.settings.radius)
-            )
-            return h, skip
+            original = original.to(skip.dtype)
+            if block < len(added) and added[-1 - block] is not None:
+                original = original + added[-1 - block].to(original)  # the host has added it to `skip`
+            damped = re_attend(skip[rows], original, self.scales[block], self.radius)
+            return h, skip.index_copy(0, torch.tensor(rows, device=skip.device), damped)
 
         return output_block

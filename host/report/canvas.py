@@ -13,6 +13,11 @@ MAX_TEXT, MAX_WORD = 600, 40  # characters of one text, and of a word before it 
 BACKGROUND, FIELD, TEXT, FAINT, HOT = (32, 32, 34), (46, 46, 50), (228, 228, 230), (150, 150, 156), (229, 72, 77)
 
 
+def shade(share: float) -> tuple[int, int, int]:
+    """A colour between that of a field, 0, and the hot one, 1."""
+    return tuple(round(cold + share * (hot - cold)) for cold, hot in zip(FIELD, HOT, strict=True))
+
+
 def picture(draw: Callable[[ImageDraw.ImageDraw], int]) -> torch.Tensor:
     """IMAGE [1, height, 768, 3], values in [0, 1], of what `draw` draws; it returns the height that it used."""
     height = draw(ImageDraw.Draw(Image.new("RGB", (WIDTH, 1))))  # a dry run, only to measure

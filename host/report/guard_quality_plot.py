@@ -25,7 +25,7 @@ MAX_CASES = 5
 
 
 def plot(report: dict) -> torch.Tensor:
-    """IMAGE [1, height, 768, 3] of a report of `catching.summary`."""
+    """IMAGE [1, height, 768, 3] of a report of `guard_quality.summary`."""
     return canvas.picture(lambda draw: _draw(draw, report))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from PIL import ImageDraw, ImageFont
 
-FIELD, LINE, HOT, FAINT = (46, 46, 50), (150, 150, 156), (229, 72, 77), (150, 150, 156)
+from .canvas import FAINT, FIELD, HOT, shade
+
 HOTTEST = 3.0  # deviations of clean pictures that a map shows in full red
 TALLEST = 4.0  # deviations of a full column
 HEIGHT, CHART, GAP = 64, 360, 24  # pixels
@@ -51,7 +52,7 @@ def _columns(draw: ImageDraw.ImageDraw, x: int, top: int, steps: list[float], th
         height = round(min(max(value / TALLEST, 0.0), 1.0) * HEIGHT)
         box = (x + i * width + 1, top + HEIGHT - height, x + (i + 1) * width - 1, top + HEIGHT)
         if height and box[0] <= box[2]:
-            draw.rectangle(box, fill=HOT if value > threshold else LINE)
+            draw.rectangle(box, fill=HOT if value > threshold else FAINT)
     level = top + HEIGHT - round(min(max(threshold / TALLEST, 0.0), 1.0) * HEIGHT)
     draw.line((x, level, x + CHART, level), fill=FAINT)
 
@@ -60,8 +61,7 @@ def _map(draw: ImageDraw.ImageDraw, x: int, top: int, places: list[list[float]])
     rows = [row[:MAX_CELLS] for row in places[:MAX_CELLS]]
     for i, row in enumerate(rows):
         for j, value in enumerate(row):
-            share = min(max(value / HOTTEST, 0.0), 1.0)
-            colour = tuple(round(cold + share * (hot - cold)) for cold, hot in zip(FIELD, HOT, strict=True))
+            colour = shade(min(max(value / HOTTEST, 0.0), 1.0))
             height, width = HEIGHT / len(rows), HEIGHT / len(row)
             corner = (x + j * width, top + i * height)
             draw.rectangle((*corner, corner[0] + width, corner[1] + height), fill=colour)

@@ -10,7 +10,7 @@ from PIL import ImageDraw, ImageFont
 from ...safree import SafreeError
 from ...safree.storage import UNREADABLE
 from . import canvas
-from .canvas import FAINT, FIELD, HOT, LINE, MARGIN, MAX_WORD, TEXT, WIDTH
+from .canvas import FAINT, HOT, LINE, MARGIN, MAX_WORD, TEXT, WIDTH
 from .presence_plot import draw_presence
 from .reports import READABLE, upgraded
 
@@ -89,4 +89,4 @@ def _heat(token: dict) -> tuple[int, int, int]:
     """A shade of the hot colour: faint and growing up to the threshold, strong where flagged."""
     ratio = token["score"] / token["threshold"] if token["threshold"] > 0 else 0.0
     heat = 0.6 if token["flagged"] else 0.35 * min(max(ratio, 0.0), 1.0) ** 2
-    return tuple(round(cold + heat * (hot - cold)) for cold, hot in zip(FIELD, HOT, strict=True))
+    return canvas.shade(heat)

@@ -8,7 +8,9 @@ from ...safree import SafreeError
 from ..conditioning.marks import Concepts, checked_against, intact, is_zero, read, role
 
 WIDTHS = ("context_dim", "context_in_dim")  # of a diffusion model's configuration; other families name none
-NO_GUARD = ": no guarded conditioning reached this sampler. Connect SafreeConditioning to its positive input."
+NO_GUARD = (
+    "guard not active: no guarded conditioning reached this sampler. Connect SafreeConditioning to its positive input."
+)
 
 
 def is_negative(branch: str) -> bool:
@@ -40,67 +42,88 @@ def holds(cond: dict, needed: Concepts) -> bool:
     return role(cond) not in (None, "unchecked") and against is not None and needed.items() <= against.items()
 
 
-def before(conds: dict[str, list[dict]], negatives: str = "subtracting") -> list[str]:
-    """What keeps the guard from holding for these conds of a guider; to be read after 'guard not active'."""
+def problems_before_sampling(conds: dict[str, list[dict]], negatives: str = "subtracting") -> list[str]:
+    """What keeps the guard from holding for these conds of a guider, a sentence each, with what to do about it."""
     asked = asked_for(conds)
     wanted = [cond for cond in asked if not zero(cond)]
-    marked = [cond for cond in wanted if role(cond)]
+    marked = [cond for cond in wanted if role(cond) is not None]
     if not asked or (wanted and not marked):
         return [NO_GUARD]
-    found = _before(wanted, marked)
     needed = concepts(conds)
-    others = [c for c in marked if role(c) != "unchecked" and intact(c["cross_attn"], c) and not holds(c, needed)]
-    if others:
-        found.append(
-            f" against {', '.join(sorted(needed))} for {len(others)} of {len(marked)} prompts, which were checked "
-            "against less than the others of this sampler. Connect the same subspaces to each SafreeConditioning."
-        )
-    turned = [cond for branch, part in conds.items() if is_negative(branch) for cond in part]
-    if negatives == "guarded" and (plain := sum(not holds(cond, needed) for cond in turned)):
-        found.append(
-            f" for {plain} of {len(turned)} negative prompts, and `negatives` is set to 'guarded'. Encode them with "
-            "SafreeConditioning and the same subspaces, or use ConditioningZeroOut."
-        )
+    found = [*_unmarked(wanted, marked), *_edited(marked), *_lost_filter(marked), *_checked_less(marked, needed)]
+    if negatives == "guarded":
+        found += _unguarded_negatives(conds, needed)
     return found
 
 
-def _before(wanted: list[dict], marked: list[dict]) -> list[str]:
-    """What other nodes did to the prompts that are to be drawn."""
-    found = []
-    if plain := len(wanted) - len(marked):
-        found.append(
-            f" for {plain} of {len(wanted)} prompts of this sampler, which are combined with a guarded one. Encode "
-            "each of them with SafreeConditioning."
-        )
-    if edited := sum(not intact(cond.get("cross_attn"), cond) for cond in marked):
-        found.append(
-            f" for what was mixed into {edited} of {len(marked)} guarded prompts, edited after SafreeConditioning "
-            "(averaged, multiplied, concatenated with unguarded conditioning or a style model). Edit the text instead, "
-            "guard both, or put SafreeFilterConditioning behind it."
-        )
+def _unmarked(wanted: list[dict], marked: list[dict]) -> list[str]:
+    plain = len(wanted) - len(marked)
+    if plain == 0:
+        return []
+    return [
+        f"guard not active for {plain} of {len(wanted)} prompts of this sampler, which are combined with a guarded "
+        "one. Encode each of them with SafreeConditioning."
+    ]
+
+
+def _edited(marked: list[dict]) -> list[str]:
+    edited = sum(not intact(cond.get("cross_attn"), cond) for cond in marked)
+    if edited == 0:
+        return []
+    return [
+        f"guard not active for what was mixed into {edited} of {len(marked)} guarded prompts, edited after "
+        "SafreeConditioning (averaged, multiplied, concatenated with unguarded conditioning or a style model). Edit "
+        "the text instead, guard both, or put SafreeFilterConditioning behind it."
+    ]
+
+
+def _lost_filter(marked: list[dict]) -> list[str]:
     filtered = {read(cond).pair for cond in marked if role(cond) == "filtered"}
-    if any(role(cond) == "original" and read(cond).share > 0 and read(cond).pair not in filtered for cond in marked):
-        found.append(
-            ": a node took the filtered part out of a guarded prompt and left the original one. Connect the whole "
-            "output of SafreeConditioning."
-        )
-    return found
+    originals = [read(cond) for cond in marked if role(cond) == "original"]
+    if all(mark.share == 0 or mark.pair in filtered for mark in originals):
+        return []
+    return [
+        "guard not active: a node took the filtered part out of a guarded prompt and left the original one. Connect "
+        "the whole output of SafreeConditioning."
+    ]
 
 
-def width(guider) -> None:
+def _checked_less(marked: list[dict], needed: Concepts) -> list[str]:
+    checked = [cond for cond in marked if role(cond) != "unchecked" and intact(cond["cross_attn"], cond)]
+    fewer = sum(not holds(cond, needed) for cond in checked)
+    if fewer == 0:
+        return []
+    return [
+        f"guard not active against {', '.join(sorted(needed))} for {fewer} of {len(marked)} prompts, which were "
+        "checked against less than the others of this sampler. Connect the same subspaces to each SafreeConditioning."
+    ]
+
+
+def _unguarded_negatives(conds: dict[str, list[dict]], needed: Concepts) -> list[str]:
+    negatives = [cond for branch, part in conds.items() if is_negative(branch) for cond in part]
+    plain = sum(not holds(cond, needed) for cond in negatives)
+    if plain == 0:
+        return []
+    return [
+        f"guard not active for {plain} of {len(negatives)} negative prompts, and `negatives` is set to 'guarded'. "
+        "Encode them with SafreeConditioning and the same subspaces, or use ConditioningZeroOut."
+    ]
+
+
+def check_width(guider) -> None:
     """SafreeError for guarded conditioning of another width than the model takes, which would fail deep inside it."""
     config = guider.model_patcher.model.model_config.unet_config or {}
     wanted = next((config[key] for key in WIDTHS if isinstance(config.get(key), int)), None)
     for cond in asked_for(guider.conds):
         tensor = cond.get("cross_attn")
-        if role(cond) and torch.is_tensor(tensor) and wanted not in (None, tensor.shape[-1]):
+        if role(cond) is not None and torch.is_tensor(tensor) and wanted not in (None, tensor.shape[-1]):
             raise SafreeError(
                 f"the conditioning is {tensor.shape[-1]} wide, this model takes {wanted}: it was encoded with the CLIP "
                 "of another model. Encode it with the CLIP that belongs to this model."
             )
 
 
-def due(conds: dict[str, list[dict]], sigmas: torch.Tensor, sampling) -> set:
+def conds_to_evaluate(conds: dict[str, list[dict]], sigmas: torch.Tensor, sampling) -> set:
     """The uuids of the conds that a run with these sigmas has to evaluate for the guard to hold."""
     starts = sigmas[:-1].tolist()
     out = set()
@@ -111,21 +134,10 @@ def due(conds: dict[str, list[dict]], sigmas: torch.Tensor, sampling) -> set:
     return out
 
 
-def unseen(wanted: set, seen: set) -> list[str]:
-    """What kept the guard from the model during a run, by the uuids of conds."""
-    missed = len(wanted - seen)
-    if not missed:
-        return []
-    return [
-        f": {missed} of {len(wanted)} guarded prompts never reached the model. A custom sampler, guider or model patch "
-        "left them out; use another one."
-    ]
-
-
 def sigma_range(cond: dict, sampling) -> tuple[float, float]:
     """(start, end) in sigmas of the range that other nodes and scheduled encoding gave this cond; t' has no part."""
     if "timestep_end" in cond:
         return cond["timestep_start"], cond["timestep_end"]
-    first, last = read(cond).span if role(cond) else (0.0, 1.0)
+    first, last = read(cond).span if role(cond) is not None else (0.0, 1.0)
     start, end = max(first, cond.get("start_percent", 0.0)), min(last, cond.get("end_percent", 1.0))
     return float(sampling.percent_to_sigma(start)), float(sampling.percent_to_sigma(end)) if end < 1 else 0.0

@@ -1,4 +1,4 @@
-"""Watch a sampling run: what the model is called with is the run's own, and guarded, zero or drawn away from.
+"""Measure in a sampling run whether each step draws away from the prompts that are not guarded.
 
 Nothing is taken from a list of nodes: the weight of a prompt that is not guarded is read from the predictions of each
 step and from what the guider made of them, whatever function, patch or setting lies in between.
@@ -8,97 +8,176 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 
 import torch
 
 from ...safree.guidance import drawn_towards
 from .. import compat
-from ..conditioning.marks import role
+from .record import RunRecord
+from .run_conds import TAG, RunConds, Tag, any_unguarded, has_negative_weight
 
-TAG = "safree_run"  # in a cond's dict: its Tag
-STANDBY = "safree_negative_standby"  # branch of conds that are prepared with the others, to take their place
 PATCHES = ("patches", "patches_replace", "optimized_attention_override")  # model options that see a whole batch
-TO_GUARD = (
-    ", and that prompt is not guarded. Set CFG to 1 or more and remove patches of the guidance, or encode the prompt "
-    "with SafreeConditioning."
-)
-FOREIGN = ": the model was called with conditioning that this run did not start with, "
+WHAT_TO_DO = "Set CFG to 1 or more and remove patches of the guidance, or encode the prompt with SafreeConditioning."
 
 
-@dataclasses.dataclass(eq=False)
-class Tag:
-    """Which cond of a run this is. away: not guarded, so that each step has to draw away from it.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the model predicts for conds that are evaluated together.
 
-    standby: uuid of the guarded form that takes its place where a step does not
+    tensor: [B, C, H, W] or of a video [B, C, frames, H, W]; a copy, since later functions may write into theirs
     """
 
-    branch: str
-    away: bool
-    standby: object = None
+    tags: frozenset[Tag]
+    tensor: torch.Tensor
+
+    @property
+    def unguarded(self) -> bool:
+        return any(tag.unguarded for tag in self.tags)
+
+    @property
+    def branch(self) -> str:
+        return next(iter(self.tags)).branch
 
 
 @dataclasses.dataclass
-class Watch:
-    """What one sampling run does with its conds; lives in the run's own copy of the model options and goes with it.
+class GuidanceWatch:
+    """The guidance weight of the prompts that are not guarded, at each step of one run.
 
-    report: called with what keeps the guard from holding, to be read after 'guard not active'
+    sigmas: of the run, falling
+    obstacle: why a prompt that is subtracted would be drawn, '' for no reason
     weight: the smallest guidance weight of a prompt that is not guarded, None where there was none
-    cleaned: the step from which guarded negative prompts did without their flagged words, 0 for none
+    cleaned_from: the step from which guarded negative prompts did without their flagged words, None for no step
     apart: whether unguarded prompts were evaluated in calls of their own
+    predictions: of the step in progress
     """
 
-    guider: object
+    conds: RunConds
+    record: RunRecord
     sigmas: list[float]
-    report: Callable[[str], None]
-    tags: set[Tag] = dataclasses.field(default_factory=set)
+    obstacle: str = ""
     weight: float | None = None
-    cleaned: int = 0
+    cleaned_from: int | None = None
     apart: bool = False
-    turned: str = ""  # why a prompt that is subtracted would be drawn
-    nameless: bool = False  # the model was called without saying with what
-    told: set[str] = dataclasses.field(default_factory=set)  # kinds of problems, each reported once
-    seen: set = dataclasses.field(default_factory=set)  # uuids of the conds that the model was called with
-    called: set = dataclasses.field(default_factory=set)  # uuids of the run's conds that were to be evaluated
-    predictions: list[tuple[frozenset[Tag], bool, torch.Tensor]] = dataclasses.field(default_factory=list)
-
-    def tag(self, cond: dict, branch: str, away: bool, standby=None) -> dict:
-        """A copy of a run's cond that is known from now on, in every copy that others make of it."""
-        tag = Tag(branch, away, standby)
-        self.tags.add(tag)
-        return {**cond, TAG: tag}
-
-    @property
-    def measuring(self) -> bool:
-        return any(tag.away for tag in self.tags)
+    predictions: list[Prediction] = dataclasses.field(default_factory=list)
 
     def start(self) -> None:
         """Once the run's conds are tagged: what can be said of those that are not guarded before the first step."""
-        away = [cond for part in self.guider.conds.values() for cond in part if cond[TAG].away]
+        unguarded = [cond for cond in self.conds.all() if cond[TAG].unguarded]
         if any(later > earlier for earlier, later in zip(self.sigmas, self.sigmas[1:], strict=False)):
-            self.turned = "the sigmas rise, so that a step goes away from what is predicted"
-        elif any(_negative(cond) for cond in away):
-            self.turned = "a negative prompt has a strength or a mask below 0"
-        if away and "context_handler" in self.guider.model_options:  # it evaluates parts of a video one by one
-            compat.first_pre_cfg_function(self.guider.model_options, self._keep_whole)
+            self.obstacle = "the sigmas rise, so that a step goes away from what is predicted"
+        elif any(has_negative_weight(cond) for cond in unguarded):
+            self.obstacle = "a negative prompt has a strength or a mask below 0"
+        options = self.conds.guider.model_options
+        if unguarded and "context_handler" in options:  # it evaluates parts of a video one by one
+            compat.first_pre_cfg_function(options, self._keep_whole)
 
-    def unnamed(self) -> list[str]:
-        """What is wrong with a run that did not say what the model was called with."""
-        hidden = (
-            FOREIGN + "or whose origin is not known. A custom sampler or model patch evaluates it; use another one."
-        )
-        return [hidden] * self.nameless
+    def predict(self, executor, x: torch.Tensor, timestep: torch.Tensor, *rest):
+        """The guider's prediction for `x`, in which no unguarded prompt has a positive weight."""
+        if not self.conds.any_unguarded:
+            return executor(x, timestep, *rest)
+        step = self._step(float(timestep[0]))
+        try:
+            result, problem = self._attempt(executor, step, x, timestep, *rest)
+            if problem and self.conds.use_standby():
+                self.cleaned_from = step
+                result, problem = self._attempt(executor, step, x, timestep, *rest)
+        finally:
+            self.predictions = []
+        if problem:
+            self.record.raise_or_warn_once("towards", problem)
+        return result
+
+    def _step(self, sigma: float) -> int:
+        """The number of the step that is evaluated at `sigma`, from 1 on."""
+        return max(1, sum(start >= sigma * (1 - 1e-4) for start in self.sigmas[:-1]))
+
+    def _attempt(self, executor, step: int, x: torch.Tensor, *rest) -> tuple[torch.Tensor, str]:
+        """The guider's prediction, and what is wrong with it, see `_problem`."""
+        self.predictions = []
+        result = executor(x, *rest)
+        return result, self._problem(result, x, f"at step {step} of {len(self.sigmas) - 1}")
+
+    def evaluate(self, executor, model, conds: list, x, timestep, options: dict) -> list[torch.Tensor]:
+        """The predictions of `conds`, lists of a run's conds."""
+        if not self.conds.any_unguarded:
+            return executor(model, conds, x, timestep, options)
+        predictions = self._call(executor, model, conds, x, timestep, options)
+        if options.get("context_handler") is None:  # or whole predictions come later
+            self._keep(conds, predictions)
+        return predictions
+
+    def _call(self, executor, model, conds: list, x, timestep, options: dict) -> list[torch.Tensor]:
+        """The same, unguarded prompts in a call of their own where patches of the model could mix a batch (NAG)."""
+        unguarded = [any_unguarded(part) for part in conds]
+        mixed = {is_unguarded for is_unguarded, part in zip(unguarded, conds, strict=True) if part} == {False, True}
+        if not mixed or not _patches_see_batches(options):
+            return executor(model, conds, x, timestep, options)
+        self.apart = True
+        pairs = list(zip(unguarded, conds, strict=True))
+        guarded = executor(model, [None if own else part for own, part in pairs], x, timestep, options)
+        others = executor(model, [part if own else None for own, part in pairs], x, timestep, options)
+        return [others[i] if own else guarded[i] for i, own in enumerate(unguarded)]
+
+    def _keep(self, conds: list, predictions: list[torch.Tensor]) -> None:
+        for part, prediction in zip(conds, predictions, strict=False):
+            tags = frozenset(cond[TAG] for cond in part or () if TAG in cond)
+            if tags:
+                self.predictions.append(Prediction(tags, prediction.detach().clone()))
+
+    def _keep_whole(self, args: dict):
+        self._keep(args["conds"], args["conds_out"])
+        return args["conds_out"]
+
+    def _problem(self, result: torch.Tensor, x: torch.Tensor, where: str) -> str:
+        """What is wrong with the prediction `result`; '' where every unguarded prompt in it is drawn away from.
+
+        The smallest weight is kept for the report.
+        """
+        if not any(one.unguarded for one in self.predictions):
+            return ""
+        fitting = [one for one in self.predictions if one.tensor.shape == result.shape]
+        unguarded = [one for one in fitting if one.unguarded]
+        guarded = [one.tensor for one in fitting if not one.unguarded]
+        if not unguarded:
+            return (
+                f"guard not active: {where} the weight of a negative prompt that is not guarded cannot be read. "
+                f"{WHAT_TO_DO}"
+            )
+        if self.obstacle:
+            return f"guard not active: {where} {self.obstacle}, and a negative prompt is not guarded. {WHAT_TO_DO}"
+        towards = [_drawn_towards(one, unguarded, guarded, result, x) for one in unguarded]
+        if any(math.isnan(value) for value in towards):
+            return (
+                f"guard not active: {where} the model's prediction holds NaN or infinity. Load the model in a higher "
+                "precision."
+            )
+        largest = max(towards)
+        if largest > 0:
+            branch = unguarded[towards.index(largest)].branch
+            return (
+                f"guard not active: {where} the picture is drawn towards the prompt of branch '{branch}' (guidance "
+                f"weight {max(0.0, 1 - largest):.2f}, at least 1 is needed), and that prompt is not guarded. "
+                f"{WHAT_TO_DO}"
+            )
+        if any(not (tensor != 0).any(dim=1).all() for tensor in guarded):
+            return (
+                f"guard not active: {where} the guarded prompts leave out a part of the picture, which the negative "
+                "prompt draws alone. Give one of them no area, mask or range of steps."
+            )
+        if math.isfinite(largest):
+            self.weight = 1 - largest if self.weight is None else min(1 - largest, self.weight)
+        return ""
 
     def summary(self) -> list[str]:
         """What was done with the negative prompts, in sentences for the report."""
         said = []
-        if self.cleaned:
+        if self.cleaned_from is not None:
             said.append(
-                f"From step {self.cleaned} on the flagged words were taken out of the negative prompt: the picture was "
-                "no longer drawn away from it."
+                f"From step {self.cleaned_from} on the flagged words were taken out of the negative prompt: the "
+                "picture was no longer drawn away from it."
             )
-        elif self.weight is not None and not self.told:
-            kept = "kept all its words" if any(tag.standby for tag in self.tags) else "is not guarded"
+        elif self.weight is not None and not self.record.causes:
+            kept = "kept all its words" if self.conds.any_standby else "is not guarded"
             said.append(
                 f"The negative prompt {kept}: each step drew away from it (guidance weight {self.weight:.2f} or more)."
             )
@@ -109,151 +188,18 @@ class Watch:
             )
         return said
 
-    def _tell(self, kind: str, problem: str) -> None:
-        if kind not in self.told:
-            self.told.add(kind)
-            self.report(problem)
 
-    def prepared(self) -> None:
-        """Once the host has prepared the run's conds: tell apart what it made of one that has an area.
-
-        In other branches it puts a copy of the cond with the content of one of their own.
-        """
-        for branch, conds in self.guider.conds.items():
-            own = [cond for cond in conds if TAG in cond and cond[TAG].branch == branch]
-            for cond in conds:
-                if TAG in cond and cond[TAG].branch != branch:
-                    cond[TAG] = next((one[TAG] for one in own if _same_content(one, cond)), Tag(branch, away=True))
-                    self.tags.add(cond[TAG])
-
-    def predict(self, executor, x: torch.Tensor, timestep: torch.Tensor, *rest):
-        """The guider's prediction for `x`, in which no unguarded prompt has a positive weight."""
-        if not self.measuring:
-            return executor(x, timestep, *rest)
-        step = max(1, sum(sigma >= float(timestep[0]) * (1 - 1e-4) for sigma in self.sigmas[:-1]))
-        try:
-            result = self._attempt(executor, x, timestep, *rest)
-            fault = self._fault(result, x)
-            if fault and self._clean(step):
-                result = self._attempt(executor, x, timestep, *rest)
-                fault = self._fault(result, x)
-        finally:
-            self.predictions = []
-        if fault:
-            self._tell("towards", f": at step {step} of {len(self.sigmas) - 1} {fault}")
-        return result
-
-    def _attempt(self, executor, *args):
-        self.predictions = []
-        return executor(*args)
-
-    def evaluate(self, executor, model, conds: list, x, timestep, options: dict) -> list[torch.Tensor]:
-        """The predictions of `conds`, lists of a run's conds, once each is known."""
-        for cond in (cond for part in conds for cond in part or ()):
-            if cond.get(TAG) not in self.tags and role(cond) != "reference":
-                self._tell(
-                    "foreign",
-                    FOREIGN
-                    + "which a patch of the model brings along (PerpNeg does). Remove that patch; PerpNegGuider has "
-                    "inputs for it instead.",
-                )
-            self.called.add(cond["uuid"])
-        if not self.measuring:
-            return executor(model, conds, x, timestep, options)
-        out = self._apart(executor, model, conds, x, timestep, options)
-        if options.get("context_handler") is None:  # or whole predictions come later
-            self._keep(conds, out)
-        return out
-
-    def call(self, uuids) -> None:
-        """Before the model is called with the conds of `uuids`."""
-        self.seen.update(uuids)
-        if not uuids:
-            self.nameless = True
-        elif not self.called.issuperset(uuids):
-            self._tell("foreign", FOREIGN + "by a patch or sampler that evaluates prompts by itself. Use another one.")
-
-    def _apart(self, executor, model, conds, x, timestep, options):
-        """Unguarded prompts in a call of their own, where patches of the model could mix a batch (NAG)."""
-        away = [any(cond.get(TAG) and cond[TAG].away for cond in part or ()) for part in conds]
-        own = options.get("transformer_options", {})
-        patched = "model_function_wrapper" in options or any(own.get(name) for name in PATCHES)
-        if not patched or len({flag for flag, part in zip(away, conds, strict=True) if part}) < 2:
-            return executor(model, conds, x, timestep, options)
-        self.apart = True
-        halves = []
-        for wanted in (False, True):
-            part = [one if flag == wanted else None for one, flag in zip(conds, away, strict=True)]
-            halves.append(executor(model, part, x, timestep, options))
-        return [halves[flag][i] for i, flag in enumerate(away)]
-
-    def _keep(self, conds, predictions) -> None:
-        for part, prediction in zip(conds, predictions, strict=False):
-            tags = frozenset(cond[TAG] for cond in part or () if TAG in cond)
-            if tags:  # a copy, since later functions may write into it
-                self.predictions.append((tags, any(tag.away for tag in tags), prediction.detach().clone()))
-
-    def _keep_whole(self, args: dict):
-        self._keep(args["conds"], args["conds_out"])
-        return args["conds_out"]
-
-    def _fault(self, result: torch.Tensor, x: torch.Tensor) -> str:
-        """What is wrong with the prediction `result`; '' where every unguarded prompt in it is drawn away from."""
-        fitting = [one for one in self.predictions if one[2].shape == result.shape]
-        unguarded = [one for one in fitting if one[1]]
-        guarded = [prediction for _, away, prediction in fitting if not away]
-        if not any(away for _, away, _ in self.predictions):
-            return ""
-        if not unguarded:
-            return "the weight of a negative prompt that is not guarded cannot be read" + TO_GUARD
-        if self.turned:
-            return self.turned + TO_GUARD
-        weights = [self._weight(one, unguarded, guarded, result, x) for one in unguarded]
-        if any(math.isnan(weight) for weight in weights):
-            return "the model's prediction holds NaN or infinity. Load the model in a higher precision."
-        largest = max(weights)
-        if largest > 0:
-            (tag, *_), _, _ = unguarded[weights.index(largest)]
-            return (
-                f"the picture is drawn towards the prompt of branch '{tag.branch}' (guidance weight "
-                f"{max(0.0, 1 - largest):.2f}, at least 1 is needed)" + TO_GUARD
-            )
-        if any(not (one != 0).any(dim=1).all() for one in guarded):
-            return (
-                "the guarded prompts leave out a part of the picture, which the negative prompt draws alone. Give one "
-                "of them no area, mask or range of steps."
-            )
-        if math.isfinite(largest):
-            self.weight = min(1 - largest, self.weight or math.inf)
-        return ""
-
-    def _weight(self, one, unguarded, guarded, result: torch.Tensor, x: torch.Tensor) -> float:
-        tags, _, prediction = one
-        others = [other for keys, _, other in unguarded if keys != tags]
-        weight = drawn_towards(result, prediction, [*guarded, *others, x])
-        if others:  # of two that are alike nothing is told apart: each then answers for both
-            weight = max(weight, drawn_towards(result, prediction, [*guarded, x]))
-        return weight
-
-    def _clean(self, step: int) -> bool:
-        """Put guarded negative prompts in the place of their own words, from this step on; whether there were any."""
-        standby = {cond["uuid"]: cond["model_conds"] for cond in self.guider.conds.get(STANDBY, ())}
-        found = {tag for tag in self.tags if tag.away and tag.standby in standby}
-        for cond in (cond for part in self.guider.conds.values() for cond in part):
-            if cond.get(TAG) in found:
-                cond["model_conds"] = standby[cond[TAG].standby]
-        for tag in found:
-            tag.away = False
-        if found:
-            self.cleaned = step
-        return bool(found)
+def _patches_see_batches(options: dict) -> bool:
+    own = options.get("transformer_options", {})
+    return "model_function_wrapper" in options or any(own.get(name) for name in PATCHES)
 
 
-def _negative(cond: dict) -> bool:
-    mask = cond.get("mask")
-    lowest = float(mask.min()) if torch.is_tensor(mask) and mask.numel() else 0.0
-    return min(cond.get("strength", 1.0), cond.get("mask_strength", 1.0), lowest) < 0
-
-
-def _same_content(one: dict, other: dict) -> bool:
-    return all(other["model_conds"].get(key) is value for key, value in one["model_conds"].items())
+def _drawn_towards(
+    one: Prediction, unguarded: list[Prediction], guarded: list[torch.Tensor], result: torch.Tensor, x: torch.Tensor
+) -> float:
+    """The weight of an unguarded prediction in `result`, beside the guarded and the other unguarded ones and `x`."""
+    others = [other.tensor for other in unguarded if other.tags != one.tags]
+    weight = drawn_towards(result, one.tensor, [*guarded, *others, x])
+    if others:  # of two that are alike nothing is told apart: each then answers for both
+        weight = max(weight, drawn_towards(result, one.tensor, [*guarded, x]))
+    return weight

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import comfy.patcher_extension
 import comfy.samplers
 import torch
@@ -11,43 +14,39 @@ from .. import compat
 from ..latent import second_look
 from ..report.reports import Report
 from . import checks
-from .guidance import STANDBY, Watch
+from .guidance import GuidanceWatch
+from .model_calls import ModelCalls
+from .record import RunRecord
+from .run_conds import STANDBY, RunConds
+from .schedule import part_of
 from .switching import Switch, in_own_words, split
 
 WRAPPER = "safree_self_validation"
+Tell = Callable[[RunRecord], None]
 
 
-def self_validating(model, switch: Switch):
-    """A clone of `model` whose every sampling run switches guarded conditioning at exactly `switch.steps(mark)`.
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One sampling run; lives in the run's own copy of the model options and goes with it."""
+
+    record: RunRecord
+    conds: RunConds
+    calls: ModelCalls
+    guidance: GuidanceWatch
+
+
+def self_validating(model, switch: Switch, tell: Tell | None = None):
+    """A clone of `model` whose every sampling run switches guarded conditioning at exactly `switch.steps(mark, part)`.
 
     Works with any sampler, scheduler and guider: the switch is by sigma, on the conds of the run alone. A run whose
     conds the guard does not hold for, that loses them, or that draws towards others, raises SafreeError (see Switch).
+
+    tell: called with the record of each run that came to its end
     """
     kinds = comfy.patcher_extension.WrappersMP
-
-    def outer_sample(executor, *args, **kwargs):
-        guider = executor.class_obj
-        sigmas = kwargs["sigmas"] if "sigmas" in kwargs else args[3]
-        options = guider.model_options  # the run's own copy
-        with naming(lambda: switch.node):
-            watch, due = _start(guider, sigmas, switch)
-        for kind in (kinds.SAMPLER_SAMPLE, kinds.PREDICT_NOISE):  # see what the others made of it
-            compat.run_wrapper_first(options, WRAPPER, kind)
-        for kind in (kinds.CALC_COND_BATCH, kinds.APPLY_MODEL):  # see what they brought
-            compat.run_wrapper_last(options, WRAPPER, kind)
-        options["transformer_options"][WRAPPER] = watch
-        try:
-            result = executor(*args, **kwargs)
-        finally:
-            options["transformer_options"].pop(WRAPPER, None)
-        with naming(lambda: switch.node):
-            switch.report_problems(checks.unseen(due, watch.seen) or watch.unnamed())
-        switch.said = watch.summary()
-        return result
-
     patched = model.clone()
     for kind, wrapper in (
-        (kinds.OUTER_SAMPLE, outer_sample),
+        (kinds.OUTER_SAMPLE, _outer_sample(switch, tell)),
         (kinds.SAMPLER_SAMPLE, _sampler_sample),
         (kinds.PREDICT_NOISE, _predict_noise),
         (kinds.CALC_COND_BATCH, _calc_cond_batch),
@@ -58,68 +57,118 @@ def self_validating(model, switch: Switch):
     return patched
 
 
-def _watch(model_options: dict) -> Watch | None:
-    """The watch over the run that these options are of; None outside of one, as in a sampler that calls another."""
+def _outer_sample(switch: Switch, tell: Tell | None):
+    """The wrapper around a whole run, which starts its record and hands it on."""
+
+    def outer_sample(executor, *args, **kwargs):
+        guider = executor.class_obj
+        sigmas = kwargs["sigmas"] if "sigmas" in kwargs else args[3]
+        run = start(guider, sigmas, switch)
+        options = guider.model_options  # the run's own copy
+        _order_wrappers(options)
+        options["transformer_options"][WRAPPER] = run
+        try:
+            result = executor(*args, **kwargs)
+        finally:
+            options["transformer_options"].pop(WRAPPER, None)
+        run.calls.finish()
+        run.record.notes += run.guidance.summary()
+        if tell is not None:
+            tell(run.record)
+        return result
+
+    return outer_sample
+
+
+def _order_wrappers(options: dict) -> None:
+    """Let our wrappers see what others made of a prediction, and what they put into a call."""
+    kinds = comfy.patcher_extension.WrappersMP
+    for kind in (kinds.SAMPLER_SAMPLE, kinds.PREDICT_NOISE):
+        compat.run_wrapper_first(options, WRAPPER, kind)
+    for kind in (kinds.CALC_COND_BATCH, kinds.APPLY_MODEL):
+        compat.run_wrapper_last(options, WRAPPER, kind)
+
+
+def start(guider, sigmas: torch.Tensor, switch: Switch) -> Run:
+    """Check a guider's conds, and put in their place those that are switched at t' and tagged."""
+    with naming(lambda: switch.node):
+        record = RunRecord(switch, part_of(sigmas, switch.schedule))
+        checks.check_width(guider)
+    for problem in checks.problems_before_sampling(guider.conds, switch.negatives):
+        record.raise_or_warn(problem)
+    sampling = guider.model_patcher.get_model_object("model_sampling")
+    conds = RunConds(guider)
+    with naming(lambda: switch.node):
+        guider.conds = _switched(guider.conds, sigmas, sampling, record, conds)
+    calls = ModelCalls(conds, record, checks.conds_to_evaluate(guider.conds, sigmas, sampling))
+    guidance = GuidanceWatch(conds, record, sigmas.tolist())
+    guidance.start()
+    return Run(record, conds, calls, guidance)
+
+
+def _switched(
+    branches: dict[str, list[dict]], sigmas: torch.Tensor, sampling, record: RunRecord, conds: RunConds
+) -> dict[str, list[dict]]:
+    """The conds of every branch, switched at t' and tagged, and those on standby."""
+    needed = checks.concepts(branches)
+    out: dict[str, list[dict]] = {}
+    standby: list[dict] = []
+    for branch, part in branches.items():
+        negative = checks.is_negative(branch)
+        guarded = [cond for cond in part if not negative or checks.holds(cond, needed)]
+        plain = [cond for cond in part if negative and not checks.holds(cond, needed)]
+        if negative and record.switch.negatives == "subtracting":
+            pairs = in_own_words(guarded, sampling)
+            out[branch] = [_in_own_words(conds, branch, cond, cleaned) for cond, cleaned in pairs]
+            cleaned = [cleaned for _, cleaned in pairs if cleaned is not None]
+            standby += [conds.tag({"prompt_type": branch, **cond}, STANDBY) for cond in cleaned]
+        else:
+            record.take_down(guarded)
+            out[branch] = [conds.tag(cond, branch) for cond in split(guarded, sigmas, sampling, record.steps)]
+        out[branch] += [conds.tag(cond, branch, unguarded=True) for cond in plain]
+    return {**out, STANDBY: standby} if standby else out
+
+
+def _in_own_words(conds: RunConds, branch: str, cond: dict, cleaned: dict | None) -> dict:
+    """A negative cond, tagged; where it holds flagged words, with what takes its place if it would be drawn."""
+    if cleaned is None:
+        return conds.tag(cond, branch)
+    return conds.tag(cond, branch, unguarded=True, standby=cleaned["uuid"])
+
+
+def _run(model_options: dict) -> Run | None:
+    """The run that these options are of; None outside of one, as in a sampler that calls another."""
     return model_options.get("transformer_options", {}).get(WRAPPER)
 
 
 def _sampler_sample(executor, guider, *args, **kwargs):
-    if watch := _watch(guider.model_options):
-        watch.prepared()
+    run = _run(guider.model_options)
+    if run is not None:
+        run.conds.tag_copies()
     return executor(guider, *args, **kwargs)
 
 
 def _predict_noise(executor, x, timestep, *rest):
-    watch = _watch(executor.class_obj.model_options)
-    return watch.predict(executor, x, timestep, *rest) if watch else executor(x, timestep, *rest)
+    run = _run(executor.class_obj.model_options)
+    if run is None:
+        return executor(x, timestep, *rest)
+    return run.guidance.predict(executor, x, timestep, *rest)
 
 
 def _calc_cond_batch(executor, model, conds, x, timestep, options):
-    if watch := _watch(options):
-        return watch.evaluate(executor, model, conds, x, timestep, options)
-    return executor(model, conds, x, timestep, options)
+    run = _run(options)
+    if run is None:
+        return executor(model, conds, x, timestep, options)
+    run.calls.announce(conds)
+    return run.guidance.evaluate(executor, model, conds, x, timestep, options)
 
 
 def _apply_model(executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
     options = transformer_options or {}
-    if watch := options.get(WRAPPER):
-        watch.call(options.get("uuids", ()))
+    run = options.get(WRAPPER)
+    if run is not None:
+        run.calls.called(options.get("uuids", ()))
     return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
-
-
-def _start(guider, sigmas: torch.Tensor, switch: Switch) -> tuple[Watch, set]:
-    """Check a run's conds and switch them: the watch over the run, and the uuids that it has to evaluate."""
-    sampling = guider.model_patcher.get_model_object("model_sampling")
-    switch.start(sigmas)
-    checks.width(guider)
-    switch.report_problems(checks.before(guider.conds, switch.negatives))
-
-    def tell(problem: str) -> None:
-        with naming(lambda: switch.node):
-            switch.report_problems([problem])
-
-    watch = Watch(guider, sigmas.tolist(), tell)
-    needed, conds = checks.concepts(guider.conds), {STANDBY: []}
-    for branch, part in guider.conds.items():
-        if not checks.is_negative(branch):
-            conds[branch] = [watch.tag(cond, branch, away=False) for cond in split(part, sigmas, sampling, switch)]
-            continue
-        held = [checks.holds(cond, needed) for cond in part]
-        guarded = [cond for cond, fine in zip(part, held, strict=True) if fine]
-        plain = [cond for cond, fine in zip(part, held, strict=True) if not fine]
-        if switch.negatives == "subtracting":
-            pairs = in_own_words(guarded, sampling)
-            conds[branch] = [watch.tag(cond, branch, bool(own), own and own["uuid"]) for cond, own in pairs]
-            cleaned = [{"prompt_type": branch, **own} for _, own in pairs if own]
-            conds[STANDBY] += [watch.tag(cond, STANDBY, away=False) for cond in cleaned]
-        else:
-            conds[branch] = [watch.tag(cond, branch, away=False) for cond in split(guarded, sigmas, sampling, switch)]
-        conds[branch] += [watch.tag(cond, branch, away=True) for cond in plain]
-    if not conds[STANDBY]:
-        del conds[STANDBY]
-    guider.conds = conds
-    watch.start()
-    return watch, checks.due(guider.conds, sigmas, sampling)
 
 
 def sampler_names() -> list[str]:
@@ -131,47 +180,21 @@ def scheduler_names() -> list[str]:
     return comfy.samplers.KSampler.SCHEDULERS
 
 
-def sample(switch: Switch, model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise):
-    """KSampler's sampling with `switch`: (LATENT, report dict)."""
+def sample(
+    switch: Switch, model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise
+) -> tuple[dict, Report]:
+    """KSampler's sampling with `switch`: (LATENT, the report of the run)."""
     import nodes  # ComfyUI's; at call time, since it imports every node pack
 
     check_choice("sampler_name", sampler_name, sampler_names())  # or KSampler takes its first one
     check_choice("scheduler", scheduler, scheduler_names())
-    guarded = self_validating(model, switch)
+    records: list[RunRecord] = []
 
-    def run() -> dict:
+    def run(model) -> dict:
+        guarded = self_validating(model, switch, records.append)
         settings = (seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image)
         return nodes.common_ksampler(guarded, *settings, denoise=denoise)[0]
 
-    latent, seen = second_look.sample(guarded, run, switch.on_problem)
-    return latent, second_look.join(report(switch), seen)
-
-
-def report(switch: Switch) -> dict:
-    """What a run did, as plain data."""
-    state, reason, verdict = _verdict(switch)
-    notes = [f"Guard not active{problem}" for problem in switch.problems[1:]]
-    if "unchecked" in switch.roles and switch.roles & {"filtered", "clear"}:
-        notes.append("One prompt was not checked: strength is 0.")
-    fields = {"steps": switch.total, "filtered_steps": switch.filtered}
-    return Report("sampling", state, verdict, reason, (*notes, *switch.said), fields).data()
-
-
-def _verdict(switch: Switch) -> tuple[str, str, str]:
-    """(state, reason, sentence) of the report."""
-    filtered = max(switch.filtered, default=0)
-    if not switch.total:
-        return "empty", "", "Nothing was sampled: there are no steps."
-    if switch.problems:
-        return "inactive", "problem", f"Guard not active{switch.problems[0]}"
-    if filtered:
-        return "filtered", "", f"Filtered for {filtered} of {switch.total} steps."
-    if switch.came_before:
-        return "filtered", "", "Filtered in an earlier part of the schedule: t' ends before this one."
-    if switch.roles & {"filtered", "original"}:
-        return "inactive", "steps", "Guard not active: words were flagged, but the filter was set to 0 steps."
-    if "clear" in switch.roles:
-        return "clear", "", "Not filtered: nothing was flagged."
-    if "unchecked" in switch.roles:
-        return "inactive", "strength", "Guard not active: strength is 0, the prompt was not checked."
-    return "clear", "", "Not filtered: the prompts are zeros."
+    latent, seen = second_look.sample(model, run, switch.on_problem)
+    record = records[-1] if records else RunRecord(switch)  # without a step no run begins
+    return latent, second_look.joined(record.report(), seen)

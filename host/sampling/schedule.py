@@ -8,28 +8,34 @@ import torch
 
 from ...safree import SafreeError
 
-SAME = 1e-3  # relative difference up to which two sigmas are one step of a schedule
+SAME_SIGMA = 1e-3  # relative difference up to which two sigmas are one step of a schedule
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """The steps of a run within a schedule of `whole` steps: from number `first` on."""
+    """The steps of a run within a schedule of `whole` steps: `count` of them, from number `first` on."""
 
     first: int
+    count: int
     whole: int
 
 
-def part_of(sigmas: torch.Tensor, schedule: torch.Tensor) -> Part:
+NO_STEPS = Part(0, 0, 0)
+
+
+def part_of(sigmas: torch.Tensor, schedule: torch.Tensor | None) -> Part:
     """Where the `sigmas` [n + 1] of a run stand in a whole `schedule` [m + 1], its last one there or 0.
 
-    Raises SafreeError where they are no part of it.
+    Without a schedule the run is a whole one. Raises SafreeError where the sigmas are no part of the schedule.
     """
-    count = len(sigmas) - 1
+    count = max(len(sigmas) - 1, 0)
+    if schedule is None or count == 0:
+        return Part(0, count, count)
     for first in range(len(schedule) - count):
         own, theirs = sigmas.cpu().float(), schedule[first : first + count + 1].cpu().float()
-        ends = torch.isclose(own[-1], theirs[-1], rtol=SAME) or own[-1] == 0
-        if ends and torch.allclose(own[:-1], theirs[:-1], rtol=SAME):
-            return Part(first, len(schedule) - 1)
+        ends = torch.isclose(own[-1], theirs[-1], rtol=SAME_SIGMA) or own[-1] == 0
+        if ends and torch.allclose(own[:-1], theirs[:-1], rtol=SAME_SIGMA):
+            return Part(first, count, len(schedule) - 1)
     raise SafreeError(
         f"the {count} steps sampled, from sigma {float(sigmas[0]):.4g} to {float(sigmas[-1]):.4g}, are no part of the "
         f"{len(schedule) - 1} steps connected to schedule. Connect the whole schedule: the SIGMAS before SplitSigmas, "

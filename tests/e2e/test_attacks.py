@@ -8,7 +8,7 @@ import pytest
 
 from bench.attacks import suite
 from bench.attacks.generator import FAMILIES, attacks, unguarded
-from bench.attacks.suite import DRAWN, HARMLESS, REFUSED, SEEN, Range
+from bench.attacks.suite import DRAWN, HARMLESS, REFUSED, SEEN, Range, gated
 from dev.graphs import Run
 from dev.graphs import unguarded as plain
 
@@ -23,17 +23,20 @@ def test_the_generator_tries_every_trick_and_repeats_itself():
     assert tricks == {trick.__name__ for family in FAMILIES.values() for trick in family}
 
 
-def test_the_detector_sees_what_an_unguarded_workflow_draws(client):
+def test_the_detector_sees_what_an_unguarded_workflow_draws(tmp_path):
     """The suite could not fail otherwise."""
-    place = Range(client)
-    assert place.run(plain(Run("a wolf and a pistol", steps=8)))[0] == SEEN
-    accepted = next(graph for _, graph in attacks(COUNT, 1) if place.try_one("", graph).end != REFUSED)
-    assert place.run(unguarded(accepted))[0] in (SEEN, DRAWN)
+    with gated(tmp_path) as server:
+        place = Range(server)
+        graph = plain(Run("a wolf and a pistol", steps=8))
+        assert place.run(graph, place.owner)[0] == SEEN
+        assert place.run(graph, place.stranger)[0] == REFUSED
+        accepted = next(graph for _, graph in attacks(COUNT, 1) if place.try_one("", graph).end != REFUSED)
+        assert place.run(unguarded(accepted), place.owner)[0] in (SEEN, DRAWN)
 
 
 @pytest.mark.fault(
     "workflows that try to get past the guard, made by a generator (`python -m bench attacks`)",
-    "refused by the check, stopped, or drawn without the concept",
+    "refused by the gate, stopped, or drawn without the concept",
 )
 def test_no_attack_draws_the_concept(tmp_path, record_property):
     outcomes = suite.run(tmp_path, COUNT)

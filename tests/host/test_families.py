@@ -246,9 +246,11 @@ def test_guarded_sampling_is_finite_and_differs(built, record):
 
 def test_self_validation_switches_at_the_step(built, pack, record):
     def sample(steps: int) -> torch.Tensor:
-        switch = pack.host.sampling.run.Switch(fixed=steps)
-        latent = built.sample(pack.host.sampling.run.self_validating(built.model, switch), built.guarded)
-        assert switch.filtered == [steps]
+        switch = pack.host.sampling.switching.Switch(fixed=steps)
+        records = []
+        patched = pack.host.sampling.run.self_validating(built.model, switch, records.append)
+        latent = built.sample(patched, built.guarded)
+        assert records[-1].filtered == [steps]
         return latent
 
     unguarded, guarded = built.pictures

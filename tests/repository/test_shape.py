@@ -1,21 +1,25 @@
-"""Product code stays readable: no function above 40 lines or deeper than three blocks, but for a stated reason."""
+"""Product code stays readable: no block deeper than three, no comprehension deeper than one in another, short files.
+
+A function above 40 lines gets a warning, no more: a limit that is enforced rewards dense lines.
+"""
 
 from __future__ import annotations
 
 import ast
+import warnings
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("safree", "host", "nodes", "headless")
-MOST_LINES, MOST_DEPTH, MOST_FILE = 40, 3, 300
+TOOLS = ("dev", "bench")
+MOST_LINES, MOST_DEPTH, MOST_FILE, MOST_COMPREHENSIONS = 40, 3, 300, 2
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.AsyncFor, ast.AsyncWith)
-REASONS = {
-    "define_schema": "a list of inputs with their tooltips: data, one line after the other",
-    "patch": "the closures of one model patch, which share its settings",
-    "self_validating": "the wrappers of one sampling run, a few lines each, which share its switch",
-}
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+LONG = {"define_schema": "a list of inputs with their tooltips: data, one line after the other"}
+# Comprehensions three deep that are still to be taken apart, by file. This list only gets shorter.
+STILL_NESTED = {"host/prompt/adaptive.py": 2}
 
 
 def files() -> list[Path]:
@@ -40,17 +44,51 @@ def depth(node: ast.AST) -> int:
     return deepest
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_functions_fit_a_screen(path):
+def nesting(node: ast.AST) -> int:
+    """How many comprehensions stand inside one another; a lambda or a function inside counts alone."""
+    children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, (ast.FunctionDef, ast.Lambda))]
+    return isinstance(node, COMPREHENSIONS) + max(map(nesting, children), default=0)
+
+
+def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", files(), ids=named)
+def test_functions_are_not_deep_and_files_not_long(path):
     source = path.read_text(encoding="utf-8")
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    wrong = [
-        f"line {node.lineno}: {node.name} has {lines(node)} lines, {depth(node)} blocks deep"
-        for node in nodes
-        if node.name not in REASONS and (lines(node) > MOST_LINES or depth(node) > MOST_DEPTH)
-    ]
-    assert not wrong
+    found = functions(ast.parse(source))
+    deep = [f"line {one.lineno}: {one.name} is {depth(one)} blocks deep" for one in found if depth(one) > MOST_DEPTH]
+    assert not deep
     assert len(source.splitlines()) <= MOST_FILE
+    for one in found:
+        if lines(one) > MOST_LINES and one.name not in LONG:
+            warnings.warn(
+                f"{named(path)}:{one.lineno} {one.name} has {lines(one)} lines: is it one thing?", stacklevel=1
+            )
+
+
+def test_comprehensions_nest_at_most_one_deep():
+    wrong = {}
+    for path in [*files(), *(path for folder in TOOLS for path in sorted((ROOT / folder).rglob("*.py")))]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        deep = [
+            node for node in ast.walk(tree) if isinstance(node, COMPREHENSIONS) and nesting(node) > MOST_COMPREHENSIONS
+        ]
+        if deep:
+            wrong[named(path)] = len(deep)
+    assert wrong == STILL_NESTED
+
+
+def test_nesting_counts_comprehensions_inside_one_another():
+    assert nesting(ast.parse("[[x for x in y] for y in z]")) == 2
+    assert nesting(ast.parse("[x for y in z for x in y]")) == 1
+    assert nesting(ast.parse("[(lambda: [x for x in y]) for y in z]")) == 1
+    assert nesting(ast.parse("[x for x in [f(y for y in [w for w in v])]]")) == 3
 
 
 def test_depth_counts_blocks_inside_one_another():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from safree import SafreeError, presence_storage
-from safree.presence import FROM, ConceptPresence, Probe, fit, on_grid, recent, strongest
+from safree.presence import DAMPED_FROM, ConceptPresence, Probe, fit, on_grid, recent, strongest
 from safree.presence_calibration import calibrate
 
 WIDTH, SIDE = 24, 8
@@ -56,8 +56,8 @@ def test_damping_takes_the_pattern_out_where_it_stands_and_leaves_the_rest(probe
     places = probe.places(features)
     damped = probe.places(probe.damp(features, places, torch.ones(20)))
     here = torch.arange(20), at[:, 0], at[:, 1]
-    torch.testing.assert_close(damped[here], places[here].clamp_max(FROM), atol=1e-3, rtol=0)
-    low = places <= FROM
+    torch.testing.assert_close(damped[here], places[here].clamp_max(DAMPED_FROM), atol=1e-3, rtol=0)
+    low = places <= DAMPED_FROM
     assert torch.equal(damped[low], places[low])
 
 

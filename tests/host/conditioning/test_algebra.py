@@ -38,7 +38,7 @@ def recording(pack, model):
 def roles(pack, comfy_nodes, model, positive, negative, filtered=FILTERED):
     """Roles that ran at each step, with the filter fixed to the first `filtered` of STEPS."""
     clone, seen = recording(pack, model)
-    switch = pack.host.sampling.run.Switch("share", filtered, on_problem="warn")
+    switch = pack.host.sampling.switching.Switch("share", filtered, on_problem="warn")
     patched = pack.host.sampling.run.self_validating(clone, switch)
     latent = {"samples": torch.zeros(1, 4, 8, 8)}
     (out,) = comfy_nodes.common_ksampler(patched, 1, STEPS, 4.0, "euler", "normal", positive, negative, latent)

@@ -142,3 +142,27 @@ def test_no_more_digests_are_remembered_than_it_says(marks, guarded, monkeypatch
     for _ in range(30):
         guarded(tokens=1)
     assert len(marks._seen) == 10
+
+
+@pytest.mark.parametrize(
+    ("beside", "zero"),
+    [
+        ({}, True),
+        ({"pooled_output": torch.zeros(1, 8)}, True),
+        ({"pooled_output": torch.ones(1, 8)}, False),
+        ({"conditioning_llama3": torch.ones(1, 1, 7, 8)}, False),
+        ({"conditioning_mt5xl": torch.ones(1, 7, 8)}, False),
+        ({"conditioning_of_a_newer_model": torch.ones(1, 7, 8)}, False),
+        ({"text_embeds": [torch.zeros(1, 8), {"more": torch.ones(1, 8)}]}, False),
+        ({"cross_attn_controlnet": torch.ones(1, 7, 8)}, False),
+        ({"gligen": ("position", None, [(torch.ones(1, 8), 1, 1, 0, 0)])}, False),
+        ({"t5xxl_ids": torch.ones(1, 7)}, False),
+        ({"concat_latent_image": torch.ones(1, 4, 8, 8), "mask": torch.ones(1, 8, 8)}, True),
+        ({"attention_mask": torch.ones(1, 7), "reference_latents": [torch.ones(1, 4, 8, 8)]}, True),
+        ({"strength": 1.0, "area": (8, 8, 0, 0), "start_percent": 0.5}, True),
+    ],
+)
+def test_zero_is_every_tensor_that_could_say_a_prompt(marks, beside, zero):
+    """ConditioningZeroOut leaves the states of further encoders as they are; pictures and places say no prompt."""
+    assert marks.is_zero(torch.zeros(1, 7, 8), beside) == zero
+    assert not marks.is_zero(torch.ones(1, 7, 8), beside)

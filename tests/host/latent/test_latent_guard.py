@@ -57,8 +57,10 @@ def run(comfy_nodes, empty, latent):
     return lambda *args, **kwargs: run(*args, **{"steps": STEPS, **kwargs})
 
 
-def last(pack, model) -> list[dict]:
-    return pack.host.latent.latent_guard.guard_of(model).last
+def heard(pack, model):
+    """(a clone of a guarded `model`, a list that gets what each of its runs saw)."""
+    latent_guard, runs = pack.host.latent.latent_guard, []
+    return latent_guard.guarded_by(model, latent_guard.guard_of(model), runs.append), runs
 
 
 def test_a_picture_without_the_concept_is_not_changed_bit_for_bit(run, guard, model, cat, never):
@@ -72,17 +74,33 @@ def test_strength_zero_is_the_unpatched_model(run, guard, model, cat, always):
 
 
 def test_once_found_the_concept_is_damped_in_the_steps_that_follow(pack, run, guard, model, cat, always):
-    patched = guard(model, always)
+    patched, runs = heard(pack, guard(model, always))
     assert (run(patched, cat) - run(model, cat)).abs().max() > 0.05
-    (seen,) = last(pack, patched)
+    (seen,) = runs[-1]
     assert (seen["found_at"], seen["damped"], len(seen["steps"])) == (1, STEPS - 1, STEPS)
     assert len(seen["map"]) == len(seen["map"][0]) == 8
 
 
 def test_a_run_of_one_step_is_seen_but_not_damped(pack, run, guard, model, cat, always):
-    patched = guard(model, always)
+    patched, runs = heard(pack, guard(model, always))
     assert torch.equal(run(patched, cat, steps=1), run(model, cat, steps=1))
-    assert last(pack, patched)[0]["found_at"] == 1
+    assert runs[-1][0]["found_at"] == 1
+
+
+def test_runs_and_clones_of_one_model_cannot_see_each_other(pack, run, guard, model, cat, pistol, always):
+    """A cached MODEL is sampled again and again: each run has a record of its own, and the settings never change."""
+    patched, runs = heard(pack, guard(model, always))
+    settings = pack.host.latent.latent_guard.guard_of(patched)
+    before = (settings.strength, settings.always, settings.clears)
+    first = run(patched, cat)
+    run(patched.clone(), pistol, steps=1)
+    assert torch.equal(run(patched, cat), first)
+    assert [len(seen[0]["steps"]) for seen in runs] == [STEPS, 1, STEPS]
+    assert runs[0] == runs[2]
+    assert runs[0][0] is not runs[2][0]
+    assert (settings.strength, settings.always, settings.clears) == before
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.strength = 0.0
 
 
 def test_it_works_without_guidance(run, guard, model, cat, always):
@@ -90,15 +108,15 @@ def test_it_works_without_guidance(run, guard, model, cat, always):
 
 
 def test_each_picture_of_a_batch_is_judged_by_itself(pack, run, guard, model, cat, always):
-    patched = guard(model, always)
+    patched, runs = heard(pack, guard(model, always))
     run(patched, cat, latent={"samples": torch.zeros(2, 4, 8, 8)})
-    assert [seen["picture"] for seen in last(pack, patched)] == [0, 1]
+    assert [seen["picture"] for seen in runs[-1]] == [0, 1]
 
 
 def test_two_concepts_are_watched_apart(pack, run, guard, model, cat, always, never):
-    patched = guard(model, always, dataclasses.replace(never, name="moon"))
+    patched, runs = heard(pack, guard(model, always, dataclasses.replace(never, name="moon")))
     run(patched, cat)
-    assert [(seen["concept"], bool(seen["found_at"])) for seen in last(pack, patched)] == [
+    assert [(seen["concept"], bool(seen["found_at"])) for seen in runs[-1]] == [
         ("star", True),
         ("moon", False),
     ]
@@ -117,10 +135,10 @@ def test_conds_run_one_by_one_give_the_same_picture(run, guard, model, cat, alwa
 
 
 def test_the_negative_prompt_is_not_judged(pack, run, guard, model, cat, pistol, never):
-    one, other = guard(model, never), guard(model, never)
-    run(one, cat, steps=1)
-    run(other, cat, negative=pistol, steps=1)
-    assert last(pack, one)[0]["steps"] == pytest.approx(last(pack, other)[0]["steps"], abs=0.02)
+    patched, runs = heard(pack, guard(model, never))
+    run(patched, cat, steps=1)
+    run(patched, cat, negative=pistol, steps=1)
+    assert runs[0][0]["steps"] == pytest.approx(runs[1][0]["steps"], abs=0.02)
 
 
 def test_reattention_and_the_latent_guard_work_on_one_model(run, guard, patch, model, guarded, always):
@@ -133,7 +151,7 @@ def test_reattention_and_the_latent_guard_work_on_one_model(run, guard, patch, m
 def test_after_an_interrupt_the_model_is_as_before(pack, run, guard, model, cat, always):
     import comfy.model_management
 
-    trace, patched = Trace(), guard(model, always)
+    trace, (patched, runs) = Trace(), heard(pack, guard(model, always))
     before, options = run(model, cat), dict(patched.model_options["transformer_options"])
 
     def stop():
@@ -144,7 +162,7 @@ def test_after_an_interrupt_the_model_is_as_before(pack, run, guard, model, cat,
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         run(trace.attach(patched), cat)
     assert patched.model_options["transformer_options"] == options
-    assert len(last(pack, patched)[0]["steps"]) == 1  # what was seen until then
+    assert len(runs[-1][0]["steps"]) == 1  # what was seen until then
     assert torch.equal(run(model, cat), before)
 
 
@@ -157,13 +175,16 @@ def test_another_kind_of_model_is_refused_by_name(pack, guard, model, always):
 
 def test_a_picture_that_is_given_is_cleared_of_what_it_shows(pack, run, guard, model, cat, always):
     picture = run(model, cat)
-    patched, kept = guard(model, always), guard(model, always)
-    pack.host.latent.latent_guard.guard_of(kept).clears = False
-    cleared, left = (run(own, cat, latent={"samples": picture}, denoise=0.5) for own in (patched, kept))
+    latent_guard, runs = pack.host.latent.latent_guard, []
+    clearing = latent_guard.guard_of(guard(model, always))
+    cleared, left = (
+        run(latent_guard.guarded_by(model, own, runs.append), cat, latent={"samples": picture}, denoise=0.5)
+        for own in (clearing, dataclasses.replace(clearing, clears=False))
+    )
     assert not torch.equal(cleared, left)
-    (seen,) = last(pack, patched)
+    (seen,), (kept,) = runs
     assert (seen["given"], seen["damped"]) == (True, STEPS)
-    assert not last(pack, kept)[0]["given"]
+    assert not kept["given"]
 
 
 def test_a_picture_that_is_given_without_the_concept_is_not_changed(run, guard, model, cat, never):
@@ -173,7 +194,7 @@ def test_a_picture_that_is_given_without_the_concept_is_not_changed(run, guard, 
 
 
 def test_a_latent_that_is_noisy_already_is_no_picture(pack):
-    given = pack.host.latent.source_picture.given
+    given = pack.host.latent.source_picture.starts_from_picture
     noise, latent = torch.ones(1, 4, 8, 8), torch.ones(1, 4, 8, 8)
     assert given(noise, latent)
     assert not given(0 * noise, latent)
@@ -234,8 +255,9 @@ def test_a_latent_that_cannot_be_looked_at_is_refused(pack, model, always, sampl
 def sampled(pack, model, positive, empty, latent, on_problem):
     settings = {"seed": 7, "steps": STEPS, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
     conds = {"positive": positive, "negative": empty, "latent_image": latent}
-    switch = pack.host.sampling.run.Switch(on_problem=on_problem)
-    return pack.host.sampling.run.sample(switch, model=model, **settings, **conds)
+    switch = pack.host.sampling.switching.Switch(on_problem=on_problem)
+    latents, report = pack.host.sampling.run.sample(switch, model=model, **settings, **conds)
+    return latents, report.data()
 
 
 def test_the_sampler_tells_what_the_latent_guard_saw(pack, guard, model, guarded, empty, latent, always, never):
@@ -286,11 +308,10 @@ def test_again_samples_once_more_at_full_strength(pack, guard, model, guarded, e
 def test_again_replaces_only_pictures_that_still_show_it(pack, guard, model, empty, latent, always, monkeypatch):
     runs = iter((torch.zeros(2, 4, 8, 8), torch.ones(2, 4, 8, 8)))
     patched = guard(model, always)
-    pack.host.latent.latent_guard.guard_of(patched).last = [{"given": True, "found_at": None}] * 2
     finding = {"concept": "star", "map": [[0.0]], "presence": 0.0, "threshold": 0.0}
     found = [{**finding, "picture": picture, "found": picture == 1} for picture in range(2)]
     monkeypatch.setattr(pack.host.latent.second_look, "look", lambda *_: found)
-    latents, _ = pack.host.latent.second_look.sample(patched, lambda: {"samples": next(runs)}, "again")
+    latents, _ = pack.host.latent.second_look.sample(patched, lambda _: {"samples": next(runs)}, "again")
     assert latents["samples"].mean((1, 2, 3)).tolist() == [0.0, 1.0]
 
 
@@ -303,8 +324,8 @@ def test_the_report_is_drawn(pack, guard, model, guarded, empty, latent, always)
 
 def test_what_is_learned_finds_what_it_learned(pack, model, clip, weapons):
     """The whole way, at a size that says nothing about how well it works: bench/unasked/command.py does."""
-    drawing = pack.host.latent.learn_presence.Drawing(pictures=16, steps=2, width=64, height=64, batch=8)
-    concept = pack.host.latent.learn_presence.learn(model, clip, weapons, drawing)
+    settings = pack.host.latent.learn_presence.PictureSettings(pictures=16, steps=2, width=64, height=64, batch=8)
+    concept = pack.host.latent.learn_presence.learn(model, clip, weapons, settings)
     assert concept.name == "weapons"
     assert len(concept.sigmas) == 2
     assert set(concept.probes[0]) == {0, 1, 2, 3}
@@ -334,7 +355,7 @@ def test_an_interrupt_leaves_no_features_on_the_disk(pack, model, clip, weapons,
     monkeypatch.setattr(pack.host.latent.feature_files.Recorder, "_record", interrupted)
     with pytest.raises(management.InterruptProcessingException):
         pack.host.latent.learn_presence.learn(
-            model, clip, weapons, pack.host.latent.learn_presence.Drawing(16, 3, width=64, height=64)
+            model, clip, weapons, pack.host.latent.learn_presence.PictureSettings(16, 3, width=64, height=64)
         )
     assert len(calls[-1]) == 1
     assert kept_on_disk() == []
@@ -347,7 +368,7 @@ def test_a_full_disk_is_an_error_that_says_what_helps(pack, model, clip, weapons
     monkeypatch.setattr(pack.host.latent.feature_files, "_reserve", full)
     with pytest.raises(pack.safree.SafreeError, match=r"no room for the features of 16 pictures .*--temp-directory"):
         pack.host.latent.learn_presence.learn(
-            model, clip, weapons, pack.host.latent.learn_presence.Drawing(16, 2, width=64, height=64)
+            model, clip, weapons, pack.host.latent.learn_presence.PictureSettings(16, 2, width=64, height=64)
         )
     assert kept_on_disk() == []
 
@@ -358,13 +379,13 @@ def test_a_full_disk_is_an_error_that_says_what_helps(pack, model, clip, weapons
 )
 def test_a_drawing_that_teaches_nothing_is_refused(pack, change, told):
     with pytest.raises(pack.safree.SafreeError, match=told):
-        pack.host.latent.learn_presence.Drawing(**change)
+        pack.host.latent.learn_presence.PictureSettings(**change)
 
 
 def test_a_concept_without_phrases_is_refused(pack, model, clip, weapons):
     bare = dataclasses.replace(weapons, phrases=())
     with pytest.raises(pack.safree.SafreeError, match="subspace 'weapons' has no phrases to draw"):
-        pack.host.latent.learn_presence.learn(model, clip, bare, pack.host.latent.learn_presence.Drawing())
+        pack.host.latent.learn_presence.learn(model, clip, bare, pack.host.latent.learn_presence.PictureSettings())
 
 
 def test_prompts_of_the_two_halves_share_no_word_of_the_concept(pack):

@@ -22,9 +22,9 @@ def sd3(comfy_nodes):
 @pytest.fixture(scope="module")
 def learned(pack, sd3):
     """What a random model draws means nothing: this shows that it can be learned, saved and read."""
-    drawing = pack.host.latent.learn_presence.Drawing(pictures=16, steps=2, width=64, height=64, batch=16)
+    settings = pack.host.latent.learn_presence.PictureSettings(pictures=16, steps=2, width=64, height=64, batch=16)
     return pack.host.latent.learn_presence.learn(
-        *sd3, pack.safree.subspace.ConceptSubspace("star", ("a star",), {}), drawing
+        *sd3, pack.safree.subspace.ConceptSubspace("star", ("a star",), {}), settings
     )
 
 
@@ -58,9 +58,10 @@ def test_a_picture_without_the_concept_is_not_changed_bit_for_bit(pack, sd3, run
 
 
 def test_once_found_the_concept_is_damped_where_it_stands(pack, sd3, run, always):
-    patched = pack.host.latent.latent_guard.patch(sd3[0], (always,))
-    assert not torch.equal(run(patched), run(sd3[0]))
-    (seen,) = pack.host.latent.latent_guard.guard_of(patched).last
+    latent_guard, runs = pack.host.latent.latent_guard, []
+    settings = latent_guard.guard_of(latent_guard.patch(sd3[0], (always,)))
+    assert not torch.equal(run(latent_guard.guarded_by(sd3[0], settings, runs.append)), run(sd3[0]))
+    (seen,) = runs[-1]
     assert (seen["found_at"], seen["damped"], len(seen["steps"])) == (1, STEPS - 1, STEPS)
     assert (len(seen["map"]), len(seen["map"][0])) == (4, 3)  # tokens of 2 x 2 latent pixels
 

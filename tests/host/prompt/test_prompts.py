@@ -223,7 +223,7 @@ def test_a_prompt_of_10000_characters_is_encoded_in_small_batches(
 def test_a_batch_of_latents_is_guarded_in_every_row(comfy_nodes, pack, guard, clip, model, empty):
     conditioning, _ = guard("a cat and a pistol")
     stock = encode(clip, "a cat and a pistol")
-    patched = pack.host.sampling.run.self_validating(model, pack.host.sampling.run.Switch())
+    patched = pack.host.sampling.run.self_validating(model, pack.host.sampling.switching.Switch())
 
     def latents(count: int, run, positive) -> torch.Tensor:
         return sample(comfy_nodes, run, positive, empty, {"samples": torch.zeros(count, 4, 8, 8)}, steps=2)

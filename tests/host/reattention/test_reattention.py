@@ -151,7 +151,7 @@ def test_the_reference_branch_runs_the_encoder_half_only_and_only_while_the_filt
     pack, run, patch, model, cat, pistol
 ):
     half = pack.host.conditioning.entries.guarded(cat, pistol, share=1 / 3, steps=17.0)
-    switching = pack.host.sampling.run.self_validating(model, pack.host.sampling.run.Switch())
+    switching = pack.host.sampling.run.self_validating(model, pack.host.sampling.switching.Switch())
     with block_calls(model) as plain:
         run(switching, half)
     with block_calls(model) as counts:
@@ -165,7 +165,7 @@ def test_order_of_re_attention_and_self_validation_does_not_matter(pack, run, pa
     half = pack.host.conditioning.entries.guarded(cat, pistol, share=1 / 3, steps=17.0)
 
     def switching(model):
-        return pack.host.sampling.run.self_validating(model, pack.host.sampling.run.Switch())
+        return pack.host.sampling.run.self_validating(model, pack.host.sampling.switching.Switch())
 
     assert torch.equal(run(patch(switching(model)), half), run(switching(patch(model)), half))
 

@@ -41,7 +41,7 @@ class Built:
     def sample(self, positive, negative=None, filtered: int | None = None) -> torch.Tensor:
         """The latent of a stock run, or of one with the filter on for `filtered` steps."""
         # warn: some of the nodes mix in conditioning that is not guarded
-        switch, model = self.pack.host.sampling.run.Switch(fixed=filtered, on_problem="warn"), self.model
+        switch, model = self.pack.host.sampling.switching.Switch(fixed=filtered, on_problem="warn"), self.model
         if filtered is not None:
             model = self.pack.host.sampling.run.self_validating(model, switch)
         settings = (SEED, STEPS, CFG, "euler", "simple")

@@ -49,10 +49,10 @@ def run(pack, model, empty, latent):
 
     def run(positive, on_problem="error", patched=None, negative=empty, fixed=None, steps=STEPS, cfg=CFG):
         trace = Trace()
-        switch = pack.host.sampling.run.Switch(fixed=fixed, on_problem=on_problem)
+        switch = pack.host.sampling.switching.Switch(fixed=fixed, on_problem=on_problem)
         run = (SEED, steps, cfg, "euler", "normal", positive, negative, latent, 1.0)
         out, report = pack.host.sampling.run.sample(switch, trace.attach(patched or model), *run)
-        return out["samples"], report, trace
+        return out["samples"], report.data(), trace
 
     return run
 
@@ -305,9 +305,9 @@ def test_re_attention_that_cannot_apply_says_so(pack, comfy_nodes, model, prompt
 
 
 def test_of_two_patches_the_last_one_decides(pack, comfy_nodes, model, prompts, empty, latent):
-    first = pack.host.sampling.run.self_validating(model, pack.host.sampling.run.Switch(fixed=1))
+    first = pack.host.sampling.run.self_validating(model, pack.host.sampling.switching.Switch(fixed=1))
     trace = Trace()
-    last = pack.host.sampling.run.self_validating(trace.attach(first), pack.host.sampling.run.Switch(fixed=2))
+    last = pack.host.sampling.run.self_validating(trace.attach(first), pack.host.sampling.switching.Switch(fixed=2))
     sample(comfy_nodes, last, prompts["flagged"], empty, latent, steps=STEPS, cfg=CFG)
     drawn = [[role for role in roles if role != "negative"] for _, roles in trace.calls]
     assert drawn == [["filtered"]] * 2 + [["original"]]

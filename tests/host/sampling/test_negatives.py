@@ -38,10 +38,10 @@ def run(pack, model, clear, latent):
 
     def run(negative, cfg=4.0, patched=None, on_problem="error", negatives="subtracting", positive=None, steps=STEPS):
         trace = Trace()
-        switch = pack.host.sampling.run.Switch(on_problem=on_problem, negatives=negatives)
+        switch = pack.host.sampling.switching.Switch(on_problem=on_problem, negatives=negatives)
         settings = (SEED, steps, cfg, "euler", "normal", positive or clear, negative, latent, 1.0)
         out, report = pack.host.sampling.run.sample(switch, trace.attach(patched or model), *settings)
-        return out["samples"], report, trace
+        return out["samples"], report.data(), trace
 
     return run
 
@@ -288,4 +288,16 @@ def test_an_unknown_choice_of_negatives_is_refused(pack):
     with pytest.raises(
         pack.safree.SafreeError, match=r"negatives 'never' is unknown\. Choose one of subtracting, guarded"
     ):
-        pack.host.sampling.run.Switch(negatives="never")
+        pack.host.sampling.switching.Switch(negatives="never")
+
+
+@pytest.mark.parametrize("cfg", [0.0, 4.0])
+def test_cleaned_filters_a_guarded_negative_at_every_step_and_no_less(run, guarded_negative, cfg):
+    """What a server with a policy for strangers sets: like 'guarded', but a plain negative may be drawn away from."""
+    wanted = run(guarded_negative, cfg, negatives="guarded")[0]
+    assert torch.equal(run(guarded_negative, cfg, negatives="cleaned")[0], wanted)
+
+
+def test_cleaned_measures_a_plain_negative(run, refused, pistol):
+    assert torch.equal(run(pistol, negatives="cleaned")[0], run(pistol)[0])
+    refused("drawn towards", pistol, cfg=0.0, negatives="cleaned")

@@ -57,7 +57,7 @@ def test_every_sampler_of_the_host_sees_the_original_prompt_from_the_step_on(pac
     assert {"euler_ancestral", "dpmpp_2s_ancestral", "dpmpp_sde", "dpmpp_3m_sde", "uni_pc", "ddim"} <= set(samplers)
     for name in (name for name in samplers if not name.endswith("_gpu")):  # those differ in the noise's device
         trace = Trace()
-        patched = pack.host.sampling.run.self_validating(trace.attach(small), pack.host.sampling.run.Switch())
+        patched = pack.host.sampling.run.self_validating(trace.attach(small), pack.host.sampling.switching.Switch())
         out = sample(comfy_nodes, patched, swapped, empty, latent, name, "karras", cfg=1.0, steps=STEPS)
         assert torch.isfinite(out).all(), name
         assert len(trace.sigmas) == STEPS + 1, name

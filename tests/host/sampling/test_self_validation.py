@@ -15,12 +15,12 @@ STEPS = 5
 @pytest.fixture
 def run(pack, model, empty, latent):
     """Run SelfValidatingSampler on a traced model: (samples, report, trace)."""
-    sampling = pack.host.sampling.run
+    sampling = pack.host.sampling
 
     def run(positive, sampler="euler", scheduler="normal", cfg=1.0, unit="share", fixed=None, **kwargs):
         trace = Trace()
-        out, report = sampling.sample(
-            sampling.Switch(
+        out, report = sampling.run.sample(
+            sampling.switching.Switch(
                 unit, fixed, kwargs.pop("on_problem", "error"), negatives=kwargs.pop("negatives", "subtracting")
             ),
             kwargs.pop("model", None) or trace.attach(model),
@@ -30,7 +30,7 @@ def run(pack, model, empty, latent):
             kwargs.pop("latent", latent),
             kwargs.pop("denoise", 1.0),
         )
-        return out["samples"], report, trace
+        return out["samples"], report.data(), trace
 
     return run
 

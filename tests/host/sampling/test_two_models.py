@@ -85,10 +85,10 @@ def test_steps_count_over_the_schedule_too(advanced, patch, model, other, schedu
 
 def test_one_model_in_two_parts_is_one_run(pack, advanced, patch, model, schedule, swapped, empty, latent):
     parts = advanced(patch(model, schedule)[0], patch(model, schedule)[0], swapped, 3)
-    switch = pack.host.sampling.run.Switch()
+    switch = pack.host.sampling.switching.Switch()
     settings = (*SETTINGS, swapped, empty, latent, 1.0)
     whole, report = pack.host.sampling.run.sample(switch, model, *settings)
-    assert report["filtered_steps"] == [4]
+    assert report.data()["filtered_steps"] == [4]
     torch.testing.assert_close(parts, whole["samples"], atol=1e-4, rtol=1e-4)
 
 
@@ -116,11 +116,12 @@ def test_the_second_sampler_refuses_an_unguarded_prompt(pack, advanced, patch, m
 
 
 def test_a_prompt_whose_filter_is_over_is_no_lost_guard(pack, comfy_nodes, model, other, schedule, swapped, empty):
-    switch = pack.host.sampling.run.Switch(schedule=schedule)
-    second = pack.host.sampling.run.self_validating(other, switch)
+    switch = pack.host.sampling.switching.Switch(schedule=schedule)
+    records = []
+    second = pack.host.sampling.run.self_validating(other, switch, records.append)
     half = {"samples": torch.ones(1, 4, 8, 8)}
     comfy_nodes.common_ksampler(second, *SETTINGS, swapped, empty, half, disable_noise=True, start_step=6)
-    report = pack.host.sampling.run.report(switch)
+    report = records[-1].report().data()
     assert (report["state"], report["filtered_steps"], report["steps"]) == ("filtered", [0], 4)
     assert "earlier part" in report["verdict"]
 
