@@ -34,7 +34,7 @@ TOOLS = {
     "bench": (
         {"torch", "numpy", "PIL", "comfy", "folder_paths", "safetensors", "tqdm", "psutil", "transformers"}
         | {"matplotlib", "nudenet", "ray"},  # optional
-        {"headless", "dev"},
+        {"headless", "dev", "safree"},
     ),
 }
 # The gate answers requests that ComfyUI's server got; it opens no connection.
@@ -103,7 +103,7 @@ def test_imports_go_one_way():
     assert picture["nodes"] == {"host", "safree"}
     assert picture["host"] == {"safree", "headless"}
     assert picture["headless"] == picture["safree"] == set()
-    assert picture["bench"] == {"dev", "headless"}
+    assert picture["bench"] == {"dev", "headless", "safree"}
 
 
 @pytest.mark.fault(
