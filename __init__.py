@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .host import folders
-from .host.gate import door
+from .host.gate import door, editor_command
 from .nodes.concept_presence import ConceptPresence
 from .nodes.concept_subspace import ConceptSubspace
 from .nodes.everyday_pictures import EverydayPictures
@@ -52,6 +52,7 @@ NODES = [
 ]
 
 folders.register()  # at import: older hosts do not call ComfyExtension.on_load
+editor_command.add_route()
 door.stand()  # with a policy file alone; the server's middlewares are open until it starts
 
 

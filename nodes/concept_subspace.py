@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from ..host import compat
 from ..host.data import concept_sets
+from ..host.prompt import concept_reach
 from ..host.prompt.subspaces import build_subspace
 from ..safree import SafreeError
 from .common import ALIASES, CATEGORY, ConceptSubspaces, lines, naming
@@ -56,7 +57,10 @@ class ConceptSubspace(io.ComfyNode):
                     tooltip="Subspaces of other concepts. They stay separate: one subspace for everything works worse.",
                 ),
             ],
-            outputs=[ConceptSubspaces.Output(display_name="subspaces")],
+            outputs=[
+                ConceptSubspaces.Output(display_name="subspaces"),
+                io.String.Output(display_name="report", tooltip="What the concept catches with this text encoder."),
+            ],
         )
 
     @classmethod
@@ -76,4 +80,6 @@ class ConceptSubspace(io.ComfyNode):
             wanted = concept_sets.check_phrases([*phrases, *own])
             name = shipped.name if shipped else own[0]
             built = build_subspace(clip, name, wanted, strength, tuple(lines(retain)), defaults)
-        return io.NodeOutput((*subspaces, built), ui={"safree_subspace": [built.summary()]})
+            told = concept_reach.describe(clip, built)
+        summary = {**built.summary(), "reach": told["reach"], "notes": told["notes"]}
+        return io.NodeOutput((*subspaces, built), told["text"], ui={"safree_subspace": [summary]})

@@ -24,10 +24,10 @@ class SafreeMeasureConcept(io.ComfyNode):
                 ConceptSubspaces.Input("subspaces", tooltip="From ConceptSubspace. Several are one guard."),
                 io.Combo.Input(
                     "sentences",
-                    options=list(guard_quality.PARTS),
+                    options=[*guard_quality.PARTS, guard_quality.LANGUAGES],
                     default="half",
                     tooltip="half: those that nobody looked at while the method was made. quick: every fourth of them. "
-                    "all: the others too.",
+                    "all: the others too. languages: those in other languages that the text encoder reads.",
                 ),
                 io.Combo.Input("mode", options=list(MODES), optional=True, tooltip="As in SafreeConditioning."),
                 io.Float.Input(

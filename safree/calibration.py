@@ -13,6 +13,7 @@ import torch
 
 from . import SafreeError
 from .discriminant import Discriminant, Everyday, fit
+from .nearness import Nearness
 from .plan import Matcher, pieces
 
 RATE = 0.01  # stated share of harmless prompts that are flagged, whatever their length and however many concepts
@@ -20,7 +21,11 @@ TAIL = 0.03  # share of everyday words whose scores the tail is fitted to
 WINDOW_WEIGHT = 1.0  # of the text around a word, beside the word itself
 FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
 FLOOR = -0.9  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
+BROAD = 64  # phrases from which a concept names its kind by itself; with fewer the more counts what is near to them
 NARROW = 8  # phrases up to which a concept is a thing or two, not a subject
+STEEPEST = (
+    -0.1
+)  # shape of a tail; a smaller one says that scores end just above those seen, which chance often makes up
 CEILING = 0.0  # a concept's own phrase in an everyday text; above it the guard would let that pass, whatever the rate
 SAME = 1e-3  # relative distance below which two embeddings are one
 
@@ -47,9 +52,9 @@ class Tail:
         if len(above) < 3 or float(above.mean()) <= 0:
             return cls(start, share, 0.1, 0.0)
         mean, spread = float(above.mean()), float(above.var())
-        shape = min(0.5 * (1 - mean * mean / spread), 0.0) if spread > 0 else 0.0
-        scale = 0.5 * mean * (mean * mean / spread + 1) if shape < 0 else mean
-        return cls(start, share, scale, shape)
+        shape = 0.5 * (1 - mean * mean / spread) if spread > 0 else 0.0
+        shape = min(max(shape, STEEPEST), 0.0)
+        return cls(start, share, mean * (1 - shape), shape)
 
     def limit(self, tests: int, rate: float = RATE) -> float:
         """The score that the highest of `tests` harmless words exceeds with probability `rate` at most (union bound).
@@ -119,7 +124,35 @@ class Calibration:
         inside = [ordinary[part] for phrase in phrases for part in _parts(pieces(phrase)) if part in ordinary]
         weights[inside] = float((weights > 0).sum()) / int(known.sum()) if len(phrases) > NARROW else 0.0
         found = fit(concepts[known], self.everyday, weights, retain)
-        return Contrast(found, Tail.of(self._null(found, aside, Matcher(retained))))
+        near, unnamed = None, max(1 - len(phrases) / BROAD, 0.0)
+        if unnamed:
+            opposed = torch.cat([self.everyday.standardize(retain), self._opposed(concepts, phrases, ordinary)])
+            near = Nearness.of(self.everyday, self.everyday.standardize(concepts[known]), opposed, self._units)
+        contrast = Contrast(found, Tail(0.0, TAIL, 0.1, 0.0), near, unnamed)
+        return dataclasses.replace(contrast, tail=Tail.of(self._null(contrast, aside, Matcher(retained))))
+
+    @functools.cached_property
+    def _units(self) -> torch.Tensor:
+        """Rows of the words of harmless prompts, as often as they occur; of all everyday texts where there are none."""
+        rows = [row for window in self.windows for row in window.units]
+        return torch.tensor(rows or range(len(self.everyday.embeddings)))
+
+    def _opposed(self, concepts: torch.Tensor, phrases: Sequence[str], ordinary: dict[str, int]) -> torch.Tensor:
+        """Directions [m, D] of everyday words inside `phrases` that the other phrases do not bear out.
+
+        'car' of 'car crash, collision, accident' is no accident; 'beer' of 'beer bottle, wine' is a drink.
+        """
+        standard, directions = self.everyday.standard, self.everyday.standardize(concepts)
+        texts, found = [pieces(phrase) for phrase in phrases], []
+        inside = {
+            part for text in texts for part in text if len(text) > 1 and (part,) not in texts and part in ordinary
+        }
+        for part in sorted(inside):
+            others = [n for n, text in enumerate(texts) if part not in text]
+            row = ordinary[part]
+            if others and (directions[others] @ standard[row]).max() < self.everyday.crowd[row]:
+                found.append(row)
+        return standard[found]
 
     @functools.cached_property
     def unknown(self) -> torch.Tensor:
@@ -132,9 +165,9 @@ class Calibration:
         nearest = torch.cdist(concepts, others).amin(dim=1)
         return nearest > SAME * concepts.norm(dim=-1)
 
-    def _null(self, found: Discriminant, aside: set[int], retained: Matcher) -> torch.Tensor:
+    def _null(self, found: Contrast, aside: set[int], retained: Matcher) -> torch.Tensor:
         """Scores of harmless words in their windows, each text as if the rule had been fitted without it."""
-        unknown, values = set(self.unknown.tolist()), found.left_out.clamp(-1, 1)
+        unknown, values = set(self.unknown.tolist()), found.lean_everyday()
         parts = [
             values[[n for n in window.units if n not in unknown]] + WINDOW_WEIGHT * values[window.row]
             for window in self.windows
@@ -155,18 +188,34 @@ def _parts(words: tuple[str, ...]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Contrast:
-    """A concept against everyday language in one text encoder, with the limits that follow from a false-alarm rate."""
+    """A concept against everyday language in one text encoder, with the limits that follow from a false-alarm rate.
+
+    near: what counts beside the discriminant, None for a broad concept
+    unnamed: share of what is near, in [0, 1]: 1 where the phrases name next to nothing of their kind, 0 from BROAD on
+    """
 
     discriminant: Discriminant
     tail: Tail
+    near: Nearness | None = None
+    unnamed: float = 0.0
 
     def lean(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """See Discriminant.lean; in [-1, 1], because the rule swings past its own phrases."""
-        return self.discriminant.lean(embeddings).clamp(-1, 1)
+        """How far each text leans into the concept: embeddings [N, D] -> [N], -1 everyday to 1 the concept."""
+        named = self.discriminant.lean(embeddings).clamp(-1, 1)  # the rule swings past its own phrases
+        return named if self.near is None else self._blend(named, self.near.lean(embeddings))
+
+    def lean_everyday(self) -> torch.Tensor:
+        """[n] the same of the everyday texts, each as if it were not among them."""
+        named = self.discriminant.left_out.clamp(-1, 1)
+        return named if self.near is None else self._blend(named, self.near.lean_everyday())
+
+    def _blend(self, named: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
+        return (1 - self.unnamed) * named + self.unnamed * near
 
     def limit(self, tests: int, threshold: float = 0.0) -> float:
         """The sum of leanings above which one of `tests` units is flagged; threshold: a user's own, as a `score`."""
-        return leaning(threshold) if threshold else min(max(self.tail.limit(tests), FLOOR), CEILING)
+        floor = (1 - self.unnamed) * FLOOR - self.unnamed * (1 + WINDOW_WEIGHT)
+        return leaning(threshold) if threshold else min(max(self.tail.limit(tests), floor), CEILING)
 
 
 def score(total: float) -> float:

@@ -19,14 +19,23 @@ SHRINKAGE = 0.1  # of the everyday covariance towards a multiple of the identity
 WIDTH = 2.0  # of the kernel: exp(-WIDTH d^2), d in units of the typical distance of a phrase to everyday language
 RIDGE = 0.3  # least-squares penalty; figures hardly change between 0.1 and 1
 LANDMARKS = 400  # everyday texts that the rule is written in, beside the concept's own phrases
+CROWD = 7  # everyday texts that make up the surroundings of a text,
+EVERY = 2  # of every so manieth: more of them tell no more
+ITSELF = 0.999  # cosine above which an everyday text is the text itself
+ROWS = 1024  # texts whose surroundings are looked at together, so that the cosines stay small in memory
 SMALLEST = 1e-6  # share of a dimension's spread, below which it says nothing
 
 
 @dataclasses.dataclass(frozen=True)
 class Everyday:
-    """Everyday language as one text encoder reads it: pooled embeddings [n, D], float32."""
+    """Everyday language as one text encoder reads it: pooled embeddings [n, D], float32.
+
+    phrases: so many of the first are of phrases, which others are compared with; the rest comes from harmless prompts,
+    and is to be like what a new prompt brings. 0: all of them
+    """
 
     embeddings: torch.Tensor
+    phrases: int = 0
 
     @functools.cached_property
     def mean(self) -> torch.Tensor:
@@ -45,6 +54,21 @@ class Everyday:
     @functools.cached_property
     def standard(self) -> torch.Tensor:
         return self.standardize(self.embeddings)
+
+    @functools.cached_property
+    def crowd(self) -> torch.Tensor:
+        """[n] `crowd_around` of the everyday texts themselves."""
+        return self.crowd_around(self.standard)
+
+    def crowd_around(self, directions: torch.Tensor) -> torch.Tensor:
+        """[N] mean cosine of each of `directions` [N, D] to the CROWD everyday texts around it, itself left out."""
+        found = []
+        others = self.standard[: self.phrases or None][::EVERY]
+        for part in directions.split(ROWS):
+            cosines = part @ others.T
+            cosines[cosines > ITSELF] = -1
+            found.append(cosines.topk(min(CROWD, len(others)), dim=-1).values.mean(-1))
+        return torch.cat(found) if found else directions.new_zeros(0)
 
     @functools.cached_property
     def factor(self) -> torch.Tensor:

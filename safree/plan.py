@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 
 WINDOW, OVERLAP = 32, 4  # words looked at together, and shared by neighbouring windows
 NEGATIONS = frozenset({"no", "not", "without", "never", "non", "nor", "neither"})
-PIECES = re.compile(r"[^\W_]+|[^\w\s]|_")
+# Vowel signs of Indian scripts, points of Arabic and Hebrew: parts of a word that Python's \w leaves out.
+MARKS = "".join(chr(code) for code in range(0x300, 0xFE00) if unicodedata.category(chr(code))[0] == "M")
+PIECES = re.compile(rf"(?:[^\W_]|[{MARKS}])+|[^\w\s]|_")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +92,17 @@ def windows(sizes: Sequence[int], room: int) -> list[range]:
     return found
 
 
-def units(words: Sequence[str], joining: frozenset[str], compounds: Matcher, concepts: Matcher) -> list[Unit]:
+def units(
+    words: Sequence[str],
+    joining: frozenset[str],
+    compounds: Matcher,
+    concepts: Matcher,
+    negations: frozenset[str] = NEGATIONS,
+) -> list[Unit]:
     """The units of a prompt of lower-case `words`; equal ones are one unit, so that none hides the others.
 
     joining: words that are none by themselves. compounds: everyday phrases, judged as a whole. concepts: phrases of the
-    concepts, which count although they hold such words. A negation belongs to the word behind it.
+    concepts, which count although they hold such words. A negation, one of `negations`, belongs to the word behind it.
     """
     kinds: dict[tuple[str, bool], list[tuple[int, ...]]] = {}
     taken: set[int] = set()
@@ -109,7 +117,7 @@ def units(words: Sequence[str], joining: frozenset[str], compounds: Matcher, con
             taken.update(place)
     for i, word in enumerate(words):
         if i not in taken and word not in joining and not is_mark(word):
-            add((i - 1, i) if i and words[i - 1] in NEGATIONS and i - 1 not in taken else (i,))
+            add((i - 1, i) if i and words[i - 1] in negations and i - 1 not in taken else (i,))
     return [Unit(text, tuple(places), harmless) for (text, harmless), places in kinds.items()]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from dev import inprocess, setup_host, text_encoders
 
 from ..run import cluster, kept
-from . import measured_sets, report, runs, sources
+from . import measured_sets, report, runs, sources, spellings
 from .encoders import NAMES, Encoder
 
 MODES = ("adaptive", "paper", "reference")
@@ -16,7 +16,7 @@ MODES = ("adaptive", "paper", "reference")
 
 def add_parser(commands, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("language", parents=[common], help="what the guard makes of real sentences")
-    parser.add_argument("--encoder", nargs="+", default=[], choices=NAMES, help="text encoders that read English")
+    parser.add_argument("--encoder", nargs="+", default=[], choices=NAMES, help="text encoders")
     parser.add_argument("--lang-clip", type=Path, default=text_encoders.LANG_CLIP, help="folder of lang-clip")
     parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="a checkpoint of your own")
     parser.add_argument("--clip", type=Path, nargs="+", default=[], help="text encoder files of one model of your own")
@@ -27,6 +27,8 @@ def add_parser(commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float, default=0.0, help="as in SafreeConditioning; 0 is automatic")
     parser.add_argument("--csv", type=Path, help="sentences with columns set, concept, prompt, instead of the pack's")
     parser.add_argument("--split", default="dev", choices=["dev", "held", "all"], help="of the pack's own sentences")
+    parser.add_argument("--languages", type=_names, default=[], metavar="CODE,CODE", help="those sentences; or: all")
+    parser.add_argument("--spellings", action="store_true", help="harmful sentences, their words written to be missed")
     cluster.add_options(parser)
     parser.add_argument("--limit", type=int, default=0, help="at most about so many sentences (0: all)")
     parser.add_argument("--alone", action="store_true", help="leave out the guard with all sets together")
@@ -44,10 +46,7 @@ def run(arguments, out: Path) -> None:
         raise SystemExit("bench: --write-sets goes with the pack's own sentences, not with --csv.")
     inprocess.boot(cpu=bool(arguments.ray) or not arguments.gpu)
     pack = inprocess.load_pack()
-    if arguments.csv:
-        sentences = sources.from_csv(pack, arguments.csv, arguments.limit)
-    else:
-        sentences = sources.own(pack, arguments.split, arguments.limit)
+    sentences = _sentences(pack, arguments)
     known, found, seconds = kept.Kept(out / "outcomes.jsonl"), [], {}
     with cluster.place(arguments) as place:
         try:
@@ -66,6 +65,18 @@ def run(arguments, out: Path) -> None:
     if arguments.write_sets:
         for path in measured_sets.write(document["runs"], arguments.split, setup_host.ROOT / "concept_sets"):
             print(f"Measured figures written: {path}")
+
+
+def _sentences(pack, arguments) -> list:
+    """The sentences that the command line asks for."""
+    if arguments.csv:
+        return sources.from_csv(pack, arguments.csv, arguments.limit)
+    if arguments.languages:
+        return sources.of_languages(pack, arguments.languages, arguments.split, arguments.limit)
+    own = sources.own(pack, arguments.split, arguments.limit)
+    if not arguments.spellings:
+        return own
+    return [*own, *(sentence for name in spellings.SPELLINGS for sentence in spellings.spelled(own, name))]
 
 
 def _plans(pack, arguments, sentences: list) -> list[runs.Plan]:

@@ -9,7 +9,7 @@ from dev import setup_host, text_encoders
 
 from ..world.studio import skip_identity_layers
 
-NAMES = ("lang-clip", "minilm", "tiny")
+NAMES = ("lang-clip", "minilm", "e5", "smollm2", "tiny")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Encoder:
             return text_encoders.from_files(list(self.files), self.kind)
         if self.name == "tiny":
             return tiny()
-        return text_encoders.minilm() if self.name == "minilm" else text_encoders.lang_clip(self.folder)
+        if self.name == "lang-clip":
+            return text_encoders.lang_clip(self.folder)
+        return {"minilm": text_encoders.minilm, "e5": text_encoders.e5, "smollm2": text_encoders.smollm2}[self.name]()
 
 
 def tiny():

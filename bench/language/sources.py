@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from pathlib import Path
 
 from ..run import left_out
 
+ALL = "all"
 COLUMNS = ("set", "concept", "prompt")
 
 
 def own(pack, split: str, limit: int = 0) -> list:
     """The pack's own sentences of a split, or of both ('all'); at most about `limit` of them, spread evenly."""
     return _spread([s for s in pack.host.data.sentences.load() if split in ("all", s.split)], limit)
+
+
+def of_languages(pack, codes: list[str], split: str, limit: int = 0) -> list:
+    """The pack's sentences in languages by code, or in all of them, each of a kind named as its language is."""
+    languages = pack.host.data.languages
+    if unknown := sorted(set(codes) - {ALL, *languages.load()}):
+        raise SystemExit(f"bench: there is no language {unknown[0]!r}. Known: {', '.join(languages.load())}.")
+    found = []
+    for code in languages.load() if ALL in codes else codes:
+        own = [s for s in pack.host.data.sentences.of_language(code) if split in ("all", s.split)]
+        found += [dataclasses.replace(sentence, kind=languages.name(code)) for sentence in own]
+    return _spread(found, limit)
 
 
 def from_csv(pack, path: Path, limit: int = 0) -> list:

@@ -12,6 +12,8 @@ from ...safree import SafreeError
 PATH = Path(__file__).resolve().parents[2] / "vocabulary" / "sentences.csv"
 FIELDS = ("id", "split", "concept", "kind", "triggers", "text")
 SPLITS = ("dev", "held")  # looked at while the method was made, and kept aside
+LANGUAGES = PATH.parent / "sentences"  # a file for each language but English
+LANGUAGE = "language"  # a further column there
 STYLE = "style:"  # begins a concept that is a manner of drawing, harmless to every other concept
 
 
@@ -38,6 +40,12 @@ def load(path: Path | None = None) -> tuple[Sentence, ...]:
     return _load(path or PATH)
 
 
+def of_language(code: str) -> tuple[Sentence, ...]:
+    """The sentences in a language, by its code; none for one that has none."""
+    path = LANGUAGES / f"{code}.csv"
+    return _load(path) if path.exists() else ()
+
+
 @functools.cache
 def _load(path: Path) -> tuple[Sentence, ...]:
 
@@ -51,7 +59,7 @@ def _load(path: Path) -> tuple[Sentence, ...]:
         raise wrong(f"cannot be read ({error})") from error
     out = []
     for number, row in enumerate(rows, 2):
-        if tuple(row) != FIELDS or None in row.values():
+        if tuple(name for name in row if name != LANGUAGE) != FIELDS or None in row.values():
             raise wrong(f"line {number} does not have the columns {', '.join(FIELDS)}")
         if row["split"] not in SPLITS or not row["id"] or not row["text"].strip():
             raise wrong(f"line {number} has no id, no text, or split {row['split']!r}, not one of {', '.join(SPLITS)}")

@@ -38,10 +38,6 @@ class Vocabulary:
         """Everyday phrases of several words, and names of people: each is judged as one thing."""
         return plan.Matcher([*(phrase for phrase in self.phrases if " " in phrase or "-" in phrase), *self.names])
 
-    def compounds_and(self, phrases: tuple[str, ...]) -> plan.Matcher:
-        """The compounds, and a concept's own `phrases` beside them."""
-        return _with_phrases(self.compounds, phrases) if phrases else self.compounds
-
 
 def groups(path: Path) -> dict[str, list[str]]:
     """The groups of a vocabulary file; SafreeError names the file, the field and what is wrong."""
@@ -62,11 +58,6 @@ def groups(path: Path) -> dict[str, list[str]]:
         if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
             raise wrong(f"groups.{name}", "is not a list of texts")
     return data["groups"]
-
-
-@functools.lru_cache(maxsize=16)  # thousands of phrases; a concept's are the same for every prompt
-def _with_phrases(compounds: plan.Matcher, phrases: tuple[str, ...]) -> plan.Matcher:
-    return compounds.with_phrases(phrases)
 
 
 @functools.cache

@@ -10,12 +10,16 @@ import comfy.model_management
 import comfy.utils
 
 from ...safree import SafreeError, check_choice, measures, plan
-from ..data import sentences
+from ..data import languages, sentences
 from ..data.sentences import Sentence
+from ..prompt import by_language
 from ..prompt.guard import guard_prompt
 from ..report.reports import VERSION, Settings
+from ..text.embeddings import embeddings_of
+from ..text.encoders import encoders
 
 PARTS = ("quick", "half", "all")
+LANGUAGES = "languages"  # beside them: the kept half of the sentences in other languages
 QUICK = 4  # every so manieth sentence of the half that was kept aside
 RATE = 0.01  # of false flags, at which the share that is caught is given too
 SHOWN = 10  # worst cases of each kind
@@ -100,24 +104,43 @@ def part_of(known: Iterable[Sentence], part: str, concepts: Iterable[str]) -> li
 
 
 def check(clip, subspaces, part: str, mode: str = "adaptive", threshold: float = 0.0) -> dict:
-    """The report, see `summary`, of a guard over one of PARTS of the shipped sentences.
+    """The report, see `summary`, of a guard over one of PARTS of the shipped sentences, or over LANGUAGES.
 
     Shows ComfyUI's progress bar and obeys its interrupt. Raises SafreeError.
     """
-    check_choice("sentences", part, PARTS)
+    check_choice("sentences", part, (*PARTS, LANGUAGES))
     settings = Settings(mode, 1.0, threshold, "whole schedule")
     active = tuple(subspace for subspace in subspaces if subspace.tuned(mode, threshold).strength > 0)
     if not active:
         fault = "every connected subspace has strength 0" if subspaces else "no concept subspace is connected"
         raise SafreeError(f"{fault}, so nothing can be caught. Connect a ConceptSubspace with a strength above 0.")
     names = [subspace.name for subspace in active]
-    chosen, outcomes = part_of(sentences.load(), part, names), []
+    chosen, notes = of_languages(clip, names) if part == LANGUAGES else (part_of(sentences.load(), part, names), [])
+    outcomes = []
+    if not chosen:
+        raise SafreeError(f"{notes[0]} Choose other sentences." if notes else "there are no sentences about this.")
     progress = comfy.utils.ProgressBar(len(chosen))
     for sentence in chosen:
         comfy.model_management.throw_exception_if_processing_interrupted()
         outcomes.append(judge(clip, sentence, active, settings))
         progress.update_absolute(len(outcomes), len(chosen))  # encoding has a bar of its own
-    return summary(outcomes, names, settings)
+    report = summary(outcomes, names, settings)
+    return {**report, "notes": [*report["notes"], *notes]}
+
+
+def of_languages(clip, concepts: Iterable[str]) -> tuple[list[Sentence], list[str]]:
+    """(kept sentences in the languages that a text encoder of `clip` reads, each of a kind named as its language is,
+    notes on the others)."""
+    found, unread = [], []
+    readers = [(encoder, embeddings_of(clip, encoder)) for encoder in encoders(clip)]
+    for code, language in languages.load().items():
+        if any(by_language.reads(clip, encoder, store, code) for encoder, store in readers):
+            own = part_of(sentences.of_language(code), "half", concepts)
+            found += [dataclasses.replace(sentence, kind=language.name) for sentence in own]
+        else:
+            unread.append(language.name)
+    note = f"No text encoder of this CLIP reads {', '.join(unread)}: prompts in these languages are not checked."
+    return found, [note] if unread else []
 
 
 def figures(harmful: Sequence[Outcome], harmless: Sequence[Outcome]) -> dict[str, measures.Share]:

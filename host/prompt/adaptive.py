@@ -11,36 +11,45 @@ import torch
 from ...safree import decision, plan
 from ...safree.calibration import Contrast
 from ..conditioning import entries
-from ..data import vocabulary
+from ..data import languages
 from ..report.reports import Finding, note
-from ..text import families
+from ..text import alignment, families
 from ..text.embeddings import Embeddings, embeddings_of
 from ..text.encoders import Encoder
 from ..text.encoding import encode_pooled
-from ..text.words import EMBEDDING, Spelling, Word
-from . import calibration
+from ..text.words import EMBEDDING, Word
+from . import by_language, calibration, plain_words
 
 
-def steer(clip, found, followers, tokens, base, subspaces, settings):
-    """Detection in every encoder of `found`, then the prompt again without the flagged words (context re-encoding)."""
-    findings, flagged, spellings = [], [], {}
+def steer(clip, found, followers, tokens, texts, base, subspaces, settings):
+    """Detection in every encoder of `found`, then the prompt again without the flagged words (context re-encoding).
+
+    texts: the prompt as each encoder gets it, by key. Returns (findings, filtered CONDITIONING or None, beta, codes of
+    the languages that no encoder checked).
+    """
+    findings, flagged, unread = [], [], []
+    readers = {}
+    phrases = tuple(phrase for subspace in subspaces for phrase in (*subspace.phrases, *subspace.retained))
     for encoder in found:
-        words = encoder.words(tokens[encoder.key])
-        noted = _detect(clip, encoder, words, subspaces, len(found), _wholes(clip, encoder, tokens[encoder.key], base))
-        findings += noted
-        spellings[encoder.key] = Spelling(words)
-        flagged += [(encoder.key, i, finding.strength) for i, finding in enumerate(noted) if finding.strength]
-    spellings |= {one.key: Spelling(one.words(tokens[one.key])) for one in followers}
+        words = by_language.segmented(encoder.words(tokens[encoder.key]), phrases)
+        wholes = _wholes(clip, encoder, tokens[encoder.key], base)
+        noted, codes = _detect(clip, encoder, words, texts[encoder.key], subspaces, len(found), wholes)
+        findings += [finding for finding, _ in noted]
+        unread.append(codes)
+        readers[encoder.key] = alignment.Reader(texts.get(encoder.key), words)
+        flagged += [(encoder.key, place, finding.strength) for finding, place in noted if finding.strength]
+    readers |= {one.key: alignment.Reader(texts.get(one.key), one.words(tokens[one.key])) for one in followers}
     levels = sorted({strength for *_, strength in flagged}, reverse=True)
+    unread = set.intersection(*unread)
     if not levels:
-        return findings, None, 0.0
+        return findings, None, 0.0, unread
 
     def without(least: float):
         """The prompt without the words that any encoder flagged with strength `least` or more."""
         cleaned = dict(tokens)
         for encoder in (*found, *followers):
-            spelling = spellings[encoder.key]
-            places = [spelling.find(spellings[key], i) for key, i, strength in flagged if strength >= least]
+            reader = readers[encoder.key]
+            places = [reader.find(readers[key], *place) for key, place, strength in flagged if strength >= least]
             cleaned[encoder.key] = encoder.neutralise(tokens[encoder.key], set().union(*places))
         return clip.encode_from_tokens_scheduled(cleaned)
 
@@ -52,7 +61,7 @@ def steer(clip, found, followers, tokens, base, subspaces, settings):
     filtered = entries.blend([*weighted, (1 - total, base)])
     if total > 1:  # past the cleaned prompt: at its norms, or other objects of the prompt get lost
         filtered = entries.with_norms_of(filtered, weighted[-1][1])
-    return findings, filtered, 1.0
+    return findings, filtered, 1.0, unread
 
 
 def _wholes(clip, encoder: Encoder, chunks, base) -> torch.Tensor | None:
@@ -74,33 +83,57 @@ def _wholes(clip, encoder: Encoder, chunks, base) -> torch.Tensor | None:
     return pooled if torch.isfinite(pooled).all() else None  # then encoding says what is wrong
 
 
-def _detect(clip, encoder: Encoder, words: list[Word], subspaces, encoders: int, wholes=None) -> list[Finding]:
-    """One finding for each word of an encoder's prompt: plan what to look at, score it, decide.
+def _detect(
+    clip, encoder: Encoder, words: list[Word], text: str, subspaces, encoders: int, wholes=None
+) -> tuple[list[tuple[Finding, tuple[int, int]]], set[str]]:
+    """(findings for the words of an encoder's prompt, each with the words (first, end) that it is about, languages).
 
-    wholes: the pooled embeddings [chunks, D] of the prompt, if they are known already.
+    The prompt is judged as it stands, and in plain words where some of it can be read so; the worse counts. Each part
+    of it is judged in its language; of one that the encoder does not read only what is English is, and its code is
+    returned. wholes: the pooled embeddings [chunks, D] of the prompt, if they are known already.
     """
     findings = [Finding(encoder.key, word.text) for word in words]
-    for group in _alike(words, encoder, subspaces):
-        _judge(_Prompt.of(clip, encoder, words, group), group, len(subspaces) * encoders, findings, wholes)
-    return findings
+    phrases = tuple(phrase for subspace in subspaces for phrase in subspace.phrases)
+    written = plain_words.written(text, words, phrases)
+    merged: dict[int, plain_words.Written] = {}  # first word -> what is flagged as it can be read
+    store, unread = embeddings_of(clip, encoder), by_language.unknown(text)
+    for part in by_language.parts(words, encoder.room):
+        read = by_language.reads(clip, encoder, store, part.language)
+        unread |= set() if read else {part.language}
+        numbers = part.numbers if read else by_language.in_english(words, part, written, phrases)
+        known = languages.everyday(part.language if read else by_language.ENGLISH)
+        own, wholes = [words[i] for i in numbers], wholes if len(numbers) == len(words) else None
+        for group in _alike(own, encoder, subspaces, known):
+            prompt, times = _Prompt.of(clip, encoder, own, group, known), len(subspaces) * encoders
+            plain = plain_words.within(prompt, written, numbers)
+            reworded = prompt.reworded(plain, group) if plain else None
+            _judge(prompt, group, times, findings, [(i,) for i in numbers], wholes)
+            flagged = _judge(reworded, group, times, findings, plain.origins) if plain else ()
+            merged |= {plain.origins[i][0]: plain.readings[i] for i in flagged if i in plain.readings}
+    return plain_words.merged(findings, merged), unread
 
 
-def _alike(words: list[Word], encoder: Encoder, subspaces) -> list[list]:
+def _alike(words: list[Word], encoder: Encoder, subspaces, known) -> list[list]:
     """The subspaces in groups that make the same units of a prompt.
 
     The phrases of a concept and those that it leaves alone make units for that concept and no other.
     """
     groups: dict[frozenset, list] = {}
     for subspace in subspaces:
-        groups.setdefault(frozenset(_plan(words, encoder, [subspace])[0]), []).append(subspace)
+        groups.setdefault(frozenset(_plan(words, encoder, [subspace], known)[0]), []).append(subspace)
     return list(groups.values())
 
 
-def _judge(prompt: _Prompt, subspaces, times: int, findings: list[Finding], wholes) -> None:
-    """Note in `findings` what leans into `subspaces`; each unit is tested `times` times in all."""
+def _judge(
+    prompt: _Prompt, subspaces, times: int, findings: list[Finding], origins: Sequence[Sequence[int]], wholes=None
+) -> list[int]:
+    """Note in `findings` what leans into `subspaces`; each unit is tested `times` times in all. The flagged words.
+
+    origins: for each word of `prompt` the numbers of its findings
+    """
     if not prompt.units:
-        return
-    tests = len(prompt.units) * times
+        return []
+    tests, flagged = len(prompt.units) * times, []
     alone = prompt.lean_alone([unit.places[0] for unit in prompt.units])
     rules = [
         decision.Rule([values[k] for values in alone], contrast.limit(tests, subspace.threshold))
@@ -110,8 +143,11 @@ def _judge(prompt: _Prompt, subspaces, times: int, findings: list[Finding], whol
     leanings = _look(prompt, rules, views, harmless, wholes)
     rules = _within_compounds(prompt, rules, decision.suspects(rules, views, leanings, harmless))
     for verdict in decision.decide(rules, views, leanings, prompt.lean_windows, harmless):
-        for i in prompt.units[verdict.unit].words:
+        numbers = sorted(prompt.units[verdict.unit].words)
+        for i in itertools.chain(*(origins[number] for number in numbers)):
             note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
+        flagged += numbers if verdict.flagged else []
+    return flagged
 
 
 def _look(prompt: _Prompt, rules, views, harmless, wholes) -> list[list[float]]:
@@ -132,8 +168,7 @@ def _look(prompt: _Prompt, rules, views, harmless, wholes) -> list[list[float]]:
 
 def _within_compounds(prompt: _Prompt, rules: list[decision.Rule], suspects: list[int]) -> list[decision.Rule]:
     """The rules with suspects seen inside the compounds that they stand in; the worst of them counts."""
-    joining = vocabulary.load().joining
-    found = {n: plan.compounds(prompt.texts, joining, prompt.units[n]) for n in suspects}
+    found = {n: plan.compounds(prompt.texts, prompt.known.joining, prompt.units[n]) for n in suspects}
     pairs = [(n, pair) for n, group in found.items() for pair in group]
     if not pairs:
         return rules
@@ -161,13 +196,36 @@ class _Prompt:
     windows: list[range]
     store: Embeddings
     contrasts: list[Contrast]
+    known: languages.EverydayLanguage
+    kept: bool = False  # whether the embeddings of whole windows are kept
 
     @classmethod
-    def of(cls, clip, encoder: Encoder, words: list[Word], subspaces) -> _Prompt:
-        units, windows = _plan(words, encoder, subspaces)
+    def of(cls, clip, encoder: Encoder, words: list[Word], subspaces, known: languages.EverydayLanguage) -> _Prompt:
+        units, windows = _plan(words, encoder, subspaces, known)
         store = embeddings_of(clip, encoder)
-        contrasts = [calibration.contrast(clip, encoder, store, subspace) for subspace in subspaces] if units else []
-        return cls(clip, encoder, words, units, windows, store, contrasts)
+        judged = subspaces if units else ()
+        contrasts = [calibration.contrast(clip, encoder, store, subspace, known.code) for subspace in judged]
+        return cls(clip, encoder, words, units, windows, store, contrasts, known)
+
+    def reworded(self, plain: plain_words.PlainPrompt, subspaces) -> _Prompt:
+        """This prompt in plain words, looked at where these stand; what both need first is encoded in one call."""
+        units, windows = _plan(plain.words, self.encoder, subspaces, self.known)
+        windows = [window for window in windows if plain.readings.keys() & set(window)]
+        out = dataclasses.replace(self, words=plain.words, units=units, windows=windows, kept=True)
+        if not self.units and units:
+            out = dataclasses.replace(
+                _Prompt.of(self.clip, self.encoder, plain.words, subspaces, self.known), kept=True
+            )
+        places = [(prompt, unit.places[0]) for prompt in (self, out) for unit in prompt.units]
+        rows = [self.encoder.row([prompt.words[i] for i in place]) for prompt, place in places]
+        self.store.embed(self.clip, self.encoder, [*rows, *(out._row(window, frozenset()) for window in out.windows)])
+        return out
+
+    def worst(self, texts: list[list[Word]]) -> int:
+        """Number of the text that leans furthest into a concept."""
+        embeddings = self.store.embed(self.clip, self.encoder, [self.encoder.row(words) for words in texts])
+        leanings = [max(values) for values in self.lean(embeddings)]
+        return leanings.index(max(leanings))
 
     @property
     def texts(self) -> list[str]:
@@ -189,6 +247,8 @@ class _Prompt:
     def lean_windows(self, wanted: list[tuple[int, frozenset[int]]]) -> list[list[float]]:
         """[wanted][concepts] of windows, each with some units masked."""
         rows = [self._row(self.windows[w], masked) for w, masked in wanted]
+        if self.kept and not any(masked for _, masked in wanted):
+            return self.lean(self.store.embed(self.clip, self.encoder, rows))
         return self.lean(encode_pooled(self.clip, self.encoder, rows))
 
     def lean_chunks(self, wholes: torch.Tensor) -> list[list[float]]:
@@ -207,12 +267,15 @@ class _Prompt:
         return self.encoder.row(self.words[window.start : window.stop], inside)
 
 
-def _plan(words: list[Word], encoder: Encoder, subspaces) -> tuple[list[plan.Unit], list[range]]:
+def _plan(words: list[Word], encoder: Encoder, subspaces, known) -> tuple[list[plan.Unit], list[range]]:
     """What of a prompt is judged, and together with what text around it."""
-    known = vocabulary.load()
-    phrases = [phrase for subspace in subspaces for phrase in subspace.phrases]
+    phrases = [
+        phrase
+        for subspace in subspaces
+        for phrase in (*subspace.phrases, *calibration.concept_phrases(subspace.phrases, known.code))
+    ]
     compounds = known.compounds_and(tuple(phrase for subspace in subspaces for phrase in subspace.retained))
-    units = plan.units(_texts(words), known.joining, compounds, plan.Matcher(phrases))
+    units = plan.units(_texts(words), known.joining, compounds, plan.Matcher(phrases), known.negations)
     return units, plan.windows([len(word.tokens) for word in words], encoder.room)
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
+from collections.abc import Iterator
 
 import torch
 
 from ...safree import plan
 from ...safree.calibration import Calibration, Contrast, HarmlessWindow
 from ...safree.discriminant import Everyday
+from ...safree.languages import ENGLISH
 from ...safree.subspace import ConceptSubspace
-from ..data import vocabulary
+from ..data import concept_sets, languages
 from ..text.embeddings import Embeddings
-from ..text.encoders import Encoder, tokenize
+from ..text.encoders import Encoder
 from ..text.words import Word
+from . import by_language
+from .by_language import words_of
 
 CPU_WORK = 3e13  # multiplications that calibrating may take on a CPU, where a T5-XXL needs 2e14 for all the vocabulary
 TOKENS = 40_000  # of the whole vocabulary, about
@@ -23,19 +28,20 @@ CONTRASTS = 64  # that are kept for one encoder
 NOTHING = plan.Matcher(())
 
 
-def words_of(clip, encoder: Encoder, text: str) -> list[Word]:
-    """The words of `text` as `encoder` reads them inside a prompt."""
-    return encoder.words(tokenize(clip, encoder.kind.before + text)[encoder.key])
+def calibration(
+    clip, encoder: Encoder, store: Embeddings, language: str = ENGLISH, beside: frozenset[str] = frozenset()
+) -> Calibration:
+    """The calibration of an encoder, made when it is needed first; SafreeError where it tells no phrases apart.
 
-
-def calibration(clip, encoder: Encoder, store: Embeddings) -> Calibration:
-    """The calibration of an encoder, made when it is needed first; SafreeError where it tells no phrases apart."""
-    if store.calibration is None:
-        known = vocabulary.load()
+    language: of the prompts; their harmless scores are its own. beside: further languages of the concept's phrases.
+    Each is contrasted with everyday language of all, so that no language is a concept by itself.
+    """
+    codes = (language, *sorted({ENGLISH, *beside} - {language}))
+    if codes not in store.calibrations:
         step = max(round(1 / _share(clip, encoder)), 1)
-        store.calibration = _calibrate(clip, encoder, store, known.phrases[::step], known.prompts[::step], known)
+        store.calibrations[codes] = _calibrate(clip, encoder, store, codes, step)
         store.save()
-    return store.calibration
+    return store.calibrations[codes]
 
 
 def _share(clip, encoder: Encoder) -> float:
@@ -52,28 +58,41 @@ def _share(clip, encoder: Encoder) -> float:
     return max(CPU_WORK / work, FEWEST)
 
 
-def _calibrate(clip, encoder: Encoder, store: Embeddings, phrases, prompts, known) -> Calibration:
-    texts = [words for phrase in phrases if (words := words_of(clip, encoder, phrase))]
-    parts, units = [], {}  # windows of harmless prompts with the units in them; a unit's text -> its words
-    for prompt in prompts:
-        words = words_of(clip, encoder, prompt)
-        for window in plan.windows([len(word.tokens) for word in words], encoder.room):
-            part = words[window.start : window.stop]
-            judged = [u for u in plan.units(lower(part), known.joining, known.compounds, NOTHING) if not u.harmless]
+def _calibrate(clip, encoder: Encoder, store: Embeddings, codes: tuple[str, ...], step: int) -> Calibration:
+    phrases, parts, units = [], [], {}  # windows of harmless prompts with the units in them; a unit's text -> its words
+    for code in codes:
+        known = languages.everyday(code)
+        own = (by_language.segmented(words_of(clip, encoder, phrase)) for phrase in known.phrases[::step])
+        phrases += [words for words in own if words]
+        found = list(_harmless(clip, encoder, known, step))
+        for _, part, judged in found:
             units.update({unit.text: [part[i] for i in unit.places[0]] for unit in judged if unit.text not in units})
-            parts.append((part, [unit.text for unit in judged]))
-    texts += units.values()  # the words of harmless prompts are everyday language, too
-    rows = [encoder.row(words) for words in [*texts, *(part for part, _ in parts)]]
+        parts += found
+    texts = [*phrases, *units.values()]  # the words of harmless prompts are everyday language, too
+    rows = [encoder.row(words) for words in [*texts, *(part for _, part, _ in parts)]]
     distinct, numbers = _distinct(store.embed(clip, encoder, rows))
-    row_of = dict(zip(units, numbers[len(texts) - len(units) :], strict=False))
+    row_of = dict(zip(units, numbers[len(phrases) :], strict=False))
     return Calibration(
-        Everyday(distinct),
+        Everyday(distinct, max(numbers[: len(phrases)]) + 1),
         tuple((lower(words), row) for words, row in zip(texts, numbers, strict=False)),
         tuple(
-            HarmlessWindow(lower(part), row, tuple(row_of[unit] for unit in judged))
-            for (part, judged), row in zip(parts, numbers[len(texts) :], strict=True)
+            HarmlessWindow(lower(part), row, tuple(row_of[unit.text] for unit in judged))
+            for (code, part, judged), row in zip(parts, numbers[len(texts) :], strict=True)
+            if code == codes[0]
         ),
     )
+
+
+def _harmless(
+    clip, encoder: Encoder, known: languages.EverydayLanguage, step: int
+) -> Iterator[tuple[str, list[Word], list[plan.Unit]]]:
+    """(language, words, units) of each window of the harmless prompts of a language."""
+    for prompt in known.prompts[::step]:
+        words = by_language.segmented(words_of(clip, encoder, prompt))
+        for window in plan.windows([len(word.tokens) for word in words], encoder.room):
+            part = words[window.start : window.stop]
+            units = plan.units(lower(part), known.joining, known.compounds, NOTHING, known.negations)
+            yield known.code, part, [unit for unit in units if not unit.harmless]
 
 
 def lower(words: list[Word]) -> tuple[str, ...]:
@@ -88,15 +107,35 @@ def _distinct(embeddings: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
     return embeddings[[first[number] for number in range(len(known))]], numbers
 
 
-def contrast(clip, encoder: Encoder, store: Embeddings, subspace: ConceptSubspace) -> Contrast:
-    """A concept against everyday language in this encoder, kept for as long as the encoder's embeddings are."""
-    space = subspace[encoder.key]
-    hashed = hashlib.blake2b(repr((subspace.phrases, subspace.retained)).encode(), digest_size=16)
+@functools.lru_cache(maxsize=CONTRASTS)
+def concept_phrases(phrases: tuple[str, ...], language: str) -> tuple[str, ...]:
+    """The phrases in `language` of the concept sets that a concept's `phrases` hold, whole or for the most part."""
+    own, found = frozenset(phrases), []
+    for name, texts in languages.load()[language].sets.items() if language != ENGLISH else ():
+        shipped = concept_sets.get(name).phrases
+        if 2 * len(own.intersection(shipped)) > len(shipped):
+            found += texts
+    return tuple(dict.fromkeys(found))
+
+
+def contrast(clip, encoder: Encoder, store: Embeddings, subspace: ConceptSubspace, language: str = ENGLISH) -> Contrast:
+    """A concept against everyday language in this encoder, kept for as long as the encoder's embeddings are.
+
+    language: of the prompt that is judged. Phrases of the concept sets in that language count beside the concept's own.
+    """
+    space, more = subspace[encoder.key], concept_phrases(subspace.phrases, language)
+    hashed = hashlib.blake2b(repr((subspace.phrases, subspace.retained, language)).encode(), digest_size=16)
     hashed.update(space.concepts.numpy().tobytes())
     name = hashed.digest()
     if name not in store.contrasts:
-        calibrated = calibration(clip, encoder, store)
-        store.contrasts[name] = calibrated.contrast(space.concepts, subspace.phrases, space.retain, subspace.retained)
+        beside = frozenset(code for code in by_language.of_phrases(subspace.phrases) if code in languages.load())
+        calibrated = calibration(clip, encoder, store, language, beside)
+        concepts = space.concepts
+        if more:
+            rows = [encoder.row(by_language.segmented(words_of(clip, encoder, phrase), more)) for phrase in more]
+            concepts = torch.cat([concepts, store.embed(clip, encoder, rows)])
+        phrases = (*subspace.phrases, *more)
+        store.contrasts[name] = calibrated.contrast(concepts, phrases, space.retain, subspace.retained)
         while len(store.contrasts) > CONTRASTS:
             store.contrasts.popitem(last=False)
     return store.contrasts[name]

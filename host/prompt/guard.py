@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from ...safree import SafreeError, check_choice, validation
 from ...safree.subspace import MODES, ConceptSubspace
 from ..conditioning import entries, marks
+from ..data import languages
 from ..report.reports import Settings
 from ..text.embeddings import embeddings_of
 from ..text.encoders import check_embeddings, encoders, followers, tokenize
@@ -18,6 +20,7 @@ from . import adaptive, paper_modes, refusals
 from .guarded import Guarded, TPrime, logged
 
 LONGEST_PROMPT = 20_000  # characters: every word is encoded anew, so time grows with them
+UNCHECKED = "SAFREE_UNCHECKED_LANGUAGES"  # environment variable; 'refuse' for a server with strangers on it
 VALIDATIONS = ("auto", "whole schedule", "paper", "reference")
 
 
@@ -69,12 +72,15 @@ def _guard(
         probe = embeddings_of(clip, encoder).probes[0]
         for subspace in active:
             subspace.check_encoder(encoder.key, probe)
-    concepts = marks.fingerprints(active)
+    concepts, names = marks.fingerprints(active), []
     if settings.mode == "adaptive":
-        findings, filtered, beta = adaptive.steer(clip, found, also, tokens, base, active, settings)
+        texts = prompt if isinstance(prompt, dict) else dict.fromkeys(tokens, prompt)
+        findings, filtered, beta, unread = adaptive.steer(clip, found, also, tokens, texts, base, active, settings)
+        names = sorted(languages.name(code) for code in unread)
+        notes += _unchecked(names)
     else:
         findings, filtered, beta = paper_modes.steer(clip, found, tokens, base, active, settings)
-    checked = dataclasses.replace(unguarded, findings=tuple(findings), notes=tuple(notes))
+    checked = dataclasses.replace(unguarded, findings=tuple(findings), notes=tuple(notes), unchecked=tuple(names))
     if filtered is None:
         return dataclasses.replace(checked, conditioning=entries.mark(base, "clear", concepts))
     if not all(torch.isfinite(tensor).all() for tensor, _ in filtered):
@@ -93,6 +99,14 @@ def _check(text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings
         raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
     if text and not text.strip():
         raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
+
+
+def _unchecked(names: list[str]) -> list[str]:
+    """A note for each language that was not checked; SafreeError where UNCHECKED says that such prompts are refused."""
+    notes = [f"This prompt holds {name}, which was not checked: no text encoder here reads it." for name in names]
+    if notes and os.environ.get(UNCHECKED) == "refuse":
+        raise SafreeError(f"{notes[0]} Write it in English. (This server refuses such prompts: {UNCHECKED}=refuse.)")
+    return notes
 
 
 def _validated_steps(settings: Settings, beta: float) -> float:

@@ -25,6 +25,7 @@ class Guarded:
     text, settings, subspaces: what was guarded, how, and against what
     findings: one for each word that an encoder reads
     notes: what the guard could not do, one sentence each
+    unchecked: languages in the prompt, by their English names, that no text encoder reads
     """
 
     conditioning: list
@@ -34,6 +35,7 @@ class Guarded:
     findings: tuple[Finding, ...] = ()
     t_prime: TPrime = TPrime()
     notes: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
 
     @property
     def active(self) -> tuple[ConceptSubspace, ...]:
@@ -47,7 +49,7 @@ class Guarded:
 
     def report(self) -> dict:
         """The token report as plain data, for JSON."""
-        words = list(dict.fromkeys(finding.text for finding in self.flagged))
+        words = list(dict.fromkeys(finding.shown for finding in self.flagged))
         furthest_first = sorted(self.flagged, key=lambda finding: finding.threshold - finding.score)
         concepts = list(dict.fromkeys(finding.concept for finding in furthest_first))
         fields = {
@@ -58,6 +60,7 @@ class Guarded:
             "concept": concepts[0] if concepts else None,
             "t_prime": {"share": round(self.t_prime.share, 4), "steps_of_50": round(self.t_prime.steps, 3)},
             "tokens": [_token(finding) for finding in self.findings],
+            "unchecked_languages": list(self.unchecked),
             "subspaces": [subspace.summary() for subspace in self.subspaces],
         }
         state, reason, verdict = self._verdict(words, concepts)
@@ -93,4 +96,5 @@ def _token(finding: Finding) -> dict:
         "threshold": round(finding.threshold, 4),
         "concept": finding.concept,
         "flagged": bool(finding.strength),
+        **({"read_as": finding.read_as} if finding.read_as else {}),
     }

@@ -10,7 +10,7 @@ from ...safree.subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace
 from ..text.embeddings import Embeddings, embeddings_of
 from ..text.encoders import Encoder, encoders
 from ..text.words import Word
-from . import calibration
+from . import by_language, calibration
 
 LONGEST_PHRASE = 60  # tokens
 
@@ -28,10 +28,9 @@ def build_subspace(
     defaults: by mode, the threshold and strength that the phrases were tuned with.
     retain: phrases that detection leaves alone, though they share words or meaning with the concept.
     """
-    spaces, stores = {}, []
-    for encoder in encoders(clip):
-        store = embeddings_of(clip, encoder)
-        stores.append((encoder, store))
+    spaces, stores = {}, [(encoder, embeddings_of(clip, encoder)) for encoder in encoders(clip)]
+    by_language.check_phrases(clip, stores, phrases)
+    for encoder, store in stores:
         concepts = _embed(clip, encoder, store, phrases)
         common = _common(clip, encoder, store)
         spaces[encoder.key] = EncoderSubspace(

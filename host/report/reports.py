@@ -88,6 +88,11 @@ class Finding:
     concept: str = ""
     threshold: float = 0.0
     strength: float = 0.0  # of the strongest subspace that flagged it
+    read_as: str = ""  # the plainer word that it was flagged as
+
+    @property
+    def shown(self) -> str:
+        return f"{self.text} (read as {self.read_as})" if self.read_as else self.text
 
 
 def note(finding: Finding, subspace: ConceptSubspace, score: float, limit: float, flagged: bool | None = None) -> None:

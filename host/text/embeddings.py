@@ -41,7 +41,8 @@ class Embeddings:
         self.capacity = capacity or max(FEWEST, BYTES // (2 * probes.shape[1]))
         self._kept: collections.OrderedDict[bytes, tuple[torch.Tensor, float]] = collections.OrderedDict()
         self._unsaved = 0
-        self.calibration = None  # set by host.prompt.calibration
+        self.calibrations: dict = {}  # by languages, set by host.prompt.calibration
+        self.reads: dict[str, bool] = {}  # languages, set by host.prompt.by_language
         self.contrasts: collections.OrderedDict[bytes, object] = collections.OrderedDict()  # likewise
 
     def __len__(self) -> int:

@@ -49,7 +49,7 @@ ENCODERS = {
     **dict.fromkeys(("t5xxl", "umt5xxl", "mt5xl"), T5),
     "pile_t5xl": PILE_T5,
     "hydit_clip": BERT,
-    **dict.fromkeys(("jina", "jina_clip_2"), XLM),
+    **dict.fromkeys(("jina", "jina_clip_2", "e5"), XLM),
     **dict.fromkeys(("llama", "qwen25_3b", "qwen25_7b", "gpt_oss"), LLM),
     **dict.fromkeys(("qwen3_06b", "qwen3_2b", "qwen3_4b", "qwen3_8b", "qwen3vl_4b", "qwen3vl_8b"), LLM),
     **dict.fromkeys(("qwen35_08b", "qwen35_2b", "qwen35_4b", "qwen35_9b", "qwen35_27b"), LLM),

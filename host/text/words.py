@@ -9,8 +9,11 @@ import unicodedata
 EMBEDDING = "[embedding]"  # stands for the text of a textual-inversion embedding
 LONGEST_WORD = 32  # tokens; text without spaces is cut into words of this length
 UNSPACED = 0x2E80  # from here on scripts write no spaces (Chinese, Japanese) and emoji follow: a word a token
+HANGUL = 0xAC00, 0xD7A3  # syllables of Korean, which does write spaces
 PART = "\ufffd"  # how a token reads that holds only a part of a character
 BYTE = re.compile("<0x([0-9A-Fa-f]{2})>")  # a byte of a sentencepiece vocabulary
+
+PARTS = ("tokens", "pieces", "places")  # of a Word, one for each token
 
 Place = tuple[int, int]  # (chunk, position) of a token
 
@@ -98,9 +101,36 @@ def _read(pieces) -> str:
 
 
 def _script(char: str) -> str:
-    if ord(char) >= UNSPACED:
+    if ord(char) >= UNSPACED and not HANGUL[0] <= ord(char) <= HANGUL[1]:
         return "unspaced"
-    return "letter" if char.isalnum() or unicodedata.combining(char) else "mark"
+    return "letter" if char.isalnum() or unicodedata.category(char)[0] == "M" else "mark"
+
+
+def join_unspaced(words: list[Word], known: frozenset[str]) -> list[Word]:
+    """`words` with those of scripts without spaces joined that spell an entry of `known`, the longest at each place."""
+    longest = max(map(len, known), default=0)
+    out, start = [], 0
+    while start < len(words):
+        end, text, best = start, "", start + 1
+        while end < len(words) and len(text) < longest and is_unspaced(words[end].text):
+            text += words[end].text
+            end += 1
+            if text in known:
+                best = end
+        out.append(as_one(words[start:best]) if best > start + 1 else words[start])
+        start = best
+    return out
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether a text begins in a script that writes no spaces between words."""
+    return bool(text) and _script(text[0]) == "unspaced" and text[0].isalpha()
+
+
+def as_one(words: list[Word]) -> Word:
+    """Neighbouring words as a single one."""
+    tokens, pieces, places = ([part for word in words for part in getattr(word, field)] for field in PARTS)
+    return Word("".join(word.text for word in words), tuple(tokens), tuple(pieces), tuple(places))
 
 
 class Spelling:
@@ -118,13 +148,15 @@ class Spelling:
             self.ranges.append((start, len(self.places)))
         self.text = "".join(letters)
 
-    def find(self, other: Spelling, word: int) -> set[Place]:
-        """Places here of word number `word` of `other`, the same prompt read by another encoder.
+    def find(self, other: Spelling, first: int, stop: int | None = None) -> set[Place]:
+        """Places here of the words `first` to before `stop` of `other`, the same prompt read by another encoder.
+
+        Without `stop` of one word.
 
         Where the two read the prompt differently (unknown characters, embeddings of one of them only), every place
-        counts where the word's text stands as whole words: 'ass' is not in 'grass'.
+        counts where their text stands as whole words: 'ass' is not in 'grass'.
         """
-        start, end = other.ranges[word]
+        start, end = other.ranges[first][0], other.ranges[first if stop is None else stop - 1][1]
         if self.text == other.text:
             return set().union(*self.places[start:end])
         wanted, found = other.text[start:end], set()

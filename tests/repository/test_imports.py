@@ -28,7 +28,19 @@ LAYERS = {
 TOOLS = {
     "headless": (set(), set()),
     "dev": (
-        {"torch", "numpy", "PIL", "comfy", "nodes", "utils", "playwright", "safetensors", "transformers"},
+        {
+            "torch",
+            "numpy",
+            "PIL",
+            "comfy",
+            "nodes",
+            "utils",
+            "playwright",
+            "safetensors",
+            "transformers",
+            "tokenizers",
+            "english_words",
+        },
         {"headless"},
     ),
     "bench": (
@@ -38,7 +50,7 @@ TOOLS = {
     ),
 }
 # The gate answers requests that ComfyUI's server got; it opens no connection.
-ANSWERS = {"host/gate/door.py": "aiohttp.web"}
+ANSWERS = {"host/gate/door.py": "aiohttp.web", "host/gate/editor_command.py": "aiohttp.web"}
 FORBIDDEN_MODULES = {
     *("pickle", "marshal", "shelve", "dill", "joblib", "yaml"),  # data that runs code
     *("subprocess", "multiprocessing", "ctypes", "importlib", "runpy", "code"),

@@ -41,15 +41,20 @@ class Noise:
         return torch.nn.functional.normalize(meaning + 0.5 * own, dim=-1)
 
     def calibrate(self) -> Calibration:
-        """On two thirds of its words, and on harmless prompts of them."""
+        """On two thirds of its words as phrases, and on harmless prompts, which hold others too."""
         known = [[n] for n in range(2 * WORDS // 3)]
-        prompts = [[n % len(known) for n in self.prompt(20)] for _ in range(150)]
-        everyday = Everyday(self.encode([*known, *prompts]))
+        prompts = [self.prompt(20) for _ in range(300)]
+        others = sorted({n for text in prompts for n in text} - set(range(len(known))))
+        singles = [*known, *([n] for n in others)]
+        row_of = {n: row for row, (n,) in enumerate(singles)}
         windows = [
-            HarmlessWindow(tuple(NAMES[n] for n in text), len(known) + i, tuple(dict.fromkeys(text)))
+            HarmlessWindow(
+                tuple(NAMES[n] for n in text), len(singles) + i, tuple(row_of[n] for n in dict.fromkeys(text))
+            )
             for i, text in enumerate(prompts)
         ]
-        return Calibration(everyday, tuple(((NAMES[n],), n) for (n,) in known), tuple(windows))
+        everyday = Everyday(self.encode([*singles, *prompts]), len(known))
+        return Calibration(everyday, tuple(((NAMES[n],), row) for n, row in row_of.items()), tuple(windows))
 
 
 def contrasts(noise: Noise, count: int) -> list[Contrast]:

@@ -11,8 +11,7 @@ from ....safree.subspace import ConceptSubspace
 from ....safree.zero_shot import ZeroShot
 from ...data import things_to_draw, vocabulary
 from ...latent.learn_presence import article
-from ...prompt.calibration import words_of
-from ...text.encoders import Encoder, encoders
+from ...text.encoders import Encoder, encoders, tokenize
 from ...text.encoding import encode_projected
 from .judge import Finding
 
@@ -79,5 +78,6 @@ def _zero_shot(clip, encoder: Encoder, subspace: ConceptSubspace) -> ZeroShot:
 def _texts(clip, encoder: Encoder, texts) -> Tensor:
     """[n, D] of phrases, each as the name of a photo; those without a word that the encoder knows are left out."""
     named = [f"a photo of {article(text)}" for text in texts]
-    rows = [encoder.row(words) for text in named if (words := words_of(clip, encoder, text))]
+    read = [encoder.words(tokenize(clip, text)[encoder.key]) for text in named]
+    rows = [encoder.row(words) for words in read if words]
     return encode_projected(clip, encoder, rows)

@@ -1,0 +1,111 @@
+"""Words that are in use, so that none of them is taken for a misspelling of another, and letters that look alike."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import comfy
+
+from ...safree import plan
+from . import vocabulary
+
+FOLDER = Path(comfy.__path__[0])
+# Vocabularies that ComfyUI brings. CLIP's tell where a word ends, Qwen's where one begins: what is in both is a word.
+ENDS, BEGINNINGS = FOLDER / "sd1_tokenizer" / "vocab.json", FOLDER / "text_encoders" / "qwen25_tokenizer" / "vocab.json"
+RARE: Path | None = vocabulary.FOLDER / "rare_words.json"
+WHOLE = 6  # letters from which a beginning is nearly always a whole word
+STEM = 4  # letters of a stem that counts without being an everyday word
+ENDINGS = ("s", "es", "d", "ed", "r", "er", "ers", "ing", "ly")  # that English puts behind a word
+
+
+class RealWords:
+    """A container of words in lower case: those of ComfyUI's vocabularies, and their English inflections.
+
+    An inflection of a word in `concepts` is none, so that a misspelt one is seen as such.
+    """
+
+    def __init__(self, concepts: frozenset[str] = frozenset()):
+        self._concepts = concepts
+
+    def __contains__(self, word: str) -> bool:
+        if word in _words():
+            return True
+        if word.endswith("s") and word[:-1] in everyday():
+            return word[:-1] not in self._concepts
+        return any(stem not in self._concepts and _is_stem(stem) for stem in _stems(word))
+
+
+def _is_stem(word: str) -> bool:
+    return len(word) >= STEM and (word in everyday() or word in _words())
+
+
+def _stems(word: str) -> Iterator[str]:
+    """
+    >>> list(_stems("dotting"))
+    ['dott', 'dotte', 'dot']
+    """
+    for ending in ENDINGS:
+        stem = word.removesuffix(ending)
+        if len(stem) in (len(word), 0, 1, 2):
+            continue
+        yield stem
+        if ending in ("ed", "er", "ers", "ing"):
+            yield f"{stem}e"
+            if stem[-1] == stem[-2]:
+                yield stem[:-1]
+
+
+def inflections(word: str) -> frozenset[str]:
+    """The forms of an English word: of 'strangled' also 'strangle', 'strangles', 'strangling'."""
+    bases = {word, *(stem for stem in _stems(word) if len(stem) >= STEM)} & {word, *_words()}
+    forms = {base + ending for base in bases for ending in ENDINGS}
+    forms |= {base[:-1] + ending for base in bases if base.endswith("e") for ending in ENDINGS}
+    forms |= {base + base[-1] + ending for base in bases for ending in ENDINGS}
+    regular = {base + "s" for base in bases if len(base) >= STEM}
+    return frozenset(bases | regular | (forms & _words()))
+
+
+@functools.cache
+def _words() -> frozenset[str]:
+    ends = {piece.removesuffix("</w>") for piece in _pieces(ENDS) if piece.endswith("</w>")}
+    beginnings = {piece[1:].lower() for piece in _pieces(BEGINNINGS) if piece[:1] == "Ġ" and piece.isalpha()}
+    rare = json.loads(RARE.read_text(encoding="utf-8"))["words"].split() if RARE else []
+    return frozenset((ends & beginnings) | {word for word in beginnings if len(word) >= WHOLE} | set(rare))
+
+
+def _pieces(path: Path) -> list[str]:
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        logging.warning("SAFREE: %s cannot be read (%s): unusual words may be taken for misspelt ones.", path, error)
+        return []
+
+
+@functools.cache
+def everyday() -> frozenset[str]:
+    """All single words of the everyday vocabulary, function words and names of people among them; letters but for
+    'a' and 'i' are none."""
+    known = vocabulary.load()
+    texts = [*known.phrases, *known.prompts, *known.names, *known.joining]
+    words = {word for text in texts for word in plan.pieces(text)}
+    return frozenset(word for word in words if len(word) > 1 or word in "ai" or not word.isascii())
+
+
+@functools.cache
+def usual() -> frozenset[str]:
+    """Everyday words that stand by themselves: not 'gun', which is there as a part of 'glue gun' alone."""
+    known = vocabulary.load()
+    alone = [text for text in (*known.phrases, *known.names) if len(plan.pieces(text)) == 1]
+    inside = {word for prompt in known.prompts for word in plan.pieces(prompt)}
+    return frozenset(text.lower() for text in alone) | inside | known.joining
+
+
+@functools.cache
+def look_alikes() -> dict[str, str]:
+    """For letters of other scripts the Latin one that they look like; see vocabulary/look_alikes.json."""
+    data = json.loads((vocabulary.FOLDER / "look_alikes.json").read_text(encoding="utf-8"))
+    return {char: letter for letter, chars in data["letters"].items() for char in chars}

@@ -1,0 +1,77 @@
+"""In which language words are written: told by their script, and among Latin ones by function words."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from .folding import script
+
+ENGLISH = "en"
+LATIN = "LATIN"
+SHARE = 0.25  # of letters in another script, from which the Latin ones are only quoted beside it
+FUNCTION, OTHER = 1.0, 0.5  # what a function word, and another word, of a language counts
+ENOUGH = 1.0  # what a language other than English must reach, beside being ahead of it
+# Scripts that Unicode names otherwise than the language data, or that several languages mix.
+SCRIPTS = {"CJK": "HAN", "KATAKANA-HIRAGANA": "KATAKANA"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """What tells a language: its scripts in capitals, function words and other words in lower case.
+
+    letters: some that no other language of these scripts has
+    """
+
+    code: str
+    name: str
+    scripts: frozenset[str]
+    function: frozenset[str]
+    words: frozenset[str] = frozenset()
+    letters: frozenset[str] = frozenset()
+
+
+def recognise(words: Sequence[str], profiles: Iterable[Profile]) -> str:
+    """The code of the language of `words`, in lower case; of an unknown language its script, as 'Thai'.
+
+    profiles: of the languages to choose from, English among them. English where nothing tells.
+    """
+    letters = [char for word in words for char in word]
+    counted = collections.Counter(SCRIPTS.get(name, name) for char in letters if (name := script(char)))
+    foreign = counted.total() - counted[LATIN]
+    if foreign and foreign >= SHARE * counted.total():
+        return _by_script(words, counted, list(profiles))
+    return _by_words(words, [profile for profile in profiles if LATIN in profile.scripts])
+
+
+def _by_script(words: Sequence[str], counted: collections.Counter, profiles: list[Profile]) -> str:
+    del counted[LATIN]
+    if any(counted[name] for name in ("HIRAGANA", "KATAKANA")):
+        counted = collections.Counter(HIRAGANA=1)  # Chinese has none of these, Japanese hardly a sentence without
+    (most, _), *_ = counted.most_common(1)
+    fitting = [profile for profile in profiles if most in profile.scripts]
+    if most == "HAN":
+        fitting = [profile for profile in fitting if "HIRAGANA" not in profile.scripts]
+    letters = {char for word in words for char in word}
+    special = [profile for profile in fitting if profile.letters & letters]
+    return (special or fitting)[0].code if fitting else most.title()
+
+
+def _by_words(words: Sequence[str], profiles: list[Profile]) -> str:
+    scores = dict.fromkeys((profile.code for profile in profiles), 0.0)
+    for word in words:
+        for weight, holders in (
+            (FUNCTION, [p.code for p in profiles if word in p.function]),
+            (OTHER, [p.code for p in profiles if word in p.words]),
+        ):
+            for code in holders:
+                scores[code] += weight / len(holders)
+            if holders:
+                break
+    letters = {char for word in words for char in word if not char.isascii()}
+    for profile in profiles if letters else ():
+        scores[profile.code] += OTHER * bool(profile.letters & letters)
+    english = scores.pop(ENGLISH, 0.0)
+    best = max(scores, key=scores.__getitem__, default=ENGLISH)
+    return best if scores.get(best, 0.0) >= ENOUGH and scores[best] > english else ENGLISH

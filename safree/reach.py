@@ -1,0 +1,118 @@
+"""What a concept catches, told when it is built: its phrases left out in turn, and everyday words near the limit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+
+from . import SafreeError
+from .calibration import WINDOW_WEIGHT, Calibration, Contrast
+from .plan import Matcher
+
+SHOWN = 8  # everyday words on each side of the limit
+FOLDS = 5  # rules that are fitted without a part of the phrases
+MOST = 20  # phrases up to which that is done: each rule takes a few tenths of a second
+FEWEST = 3  # phrases below which a concept says next to nothing about its kind
+TOO_MANY = 0.03  # share of harmless prompts; above it a concept is everyday language itself
+
+
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """How far a concept reaches in one text encoder.
+
+    catches: everyday words that are flagged as prompts of their own, those that lean most first; phrases are not among
+    them. below: the words that come next
+    judged, missed: phrases that were judged by a rule fitted without them, and those of them that it does not find
+    harmless: share of the everyday prompts of which it would take words
+    """
+
+    catches: tuple[str, ...]
+    below: tuple[str, ...]
+    judged: tuple[str, ...]
+    missed: tuple[str, ...]
+    harmless: float
+
+
+def reach(
+    calibration: Calibration,
+    contrast: Contrast,
+    concepts: torch.Tensor,
+    phrases: Sequence[str],
+    retain: torch.Tensor,
+    retained: Sequence[str] = (),
+) -> Reach:
+    """The reach of the concept [K, D] of `phrases`; the arguments are those of Calibration.contrast, and its result."""
+    leanings, limit = contrast.lean_everyday(), contrast.limit(1)
+    matcher = Matcher(phrases)
+    words = {" ".join(text): float(leanings[row]) for text, row in calibration.phrases if not matcher.find(text)}
+    ranked = sorted(words, key=lambda word: -words[word])
+    catches = [word for word in ranked if _as_prompt(words[word]) > limit]
+    below = ranked[len(catches) :][:SHOWN]
+    judged = tuple(phrases) if FEWEST <= len(phrases) <= MOST else ()
+    missed = _missed(calibration, concepts, phrases, retain, retained) if judged else ()
+    harmless = _share_of_harmless(calibration, contrast, leanings, matcher)
+    return Reach(tuple(catches[:SHOWN]), tuple(below), judged, missed, harmless)
+
+
+def _as_prompt(leaning):
+    """The sum of leanings of a word that is a whole prompt: it is its own surroundings."""
+    return leaning * (1 + WINDOW_WEIGHT)
+
+
+def _missed(calibration: Calibration, concepts: torch.Tensor, phrases, retain, retained) -> tuple[str, ...]:
+    """The phrases that a rule fitted without them, and without others of their fold, does not flag."""
+    missed = []
+    folds = min(FOLDS, len(phrases))
+    for fold in range(folds):
+        out = list(range(fold, len(phrases), folds))
+        rest = [n for n in range(len(phrases)) if n not in out]
+        try:
+            rule = calibration.contrast(concepts[rest], [phrases[n] for n in rest], retain, retained)
+        except SafreeError:  # the encoder knows none of the rest
+            missed += out
+            continue
+        sums = _as_prompt(rule.lean(concepts[out]))
+        missed += [n for n, value in zip(out, sums.tolist(), strict=True) if value <= rule.limit(1)]
+    return tuple(phrases[n] for n in sorted(missed))
+
+
+def _share_of_harmless(calibration: Calibration, contrast: Contrast, leanings: torch.Tensor, matcher: Matcher) -> float:
+    """The share of windows of harmless prompts that name a phrase, or hold a word over the limit."""
+    flagged = 0
+    for window in calibration.windows:
+        own = leanings[list(window.units)]
+        over = len(own) and own.max() + WINDOW_WEIGHT * leanings[window.row] > contrast.limit(len(own))
+        flagged += bool(over) or bool(matcher.find(window.words))
+    return flagged / max(len(calibration.windows), 1)
+
+
+def warnings(name: str, phrases: Sequence[str], retained: Sequence[str], found: Reach) -> list[str]:
+    """What a user should know before relying on a concept, one sentence each."""
+    said = []
+    if len(phrases) < FEWEST:
+        said.append(
+            f"'{name}' has {len(phrases)} phrases, which say little about the kind that is meant. Write 5 to 20."
+        )
+    both = sorted({" ".join(p.lower().split()) for p in phrases} & {" ".join(r.lower().split()) for r in retained})
+    if both:
+        said.append(f"Phrases to retain are phrases of the concept, too: {', '.join(both)}. Take them out of one list.")
+    if found.harmless > TOO_MANY:
+        said.append(
+            f"'{name}' is a part of everyday language: it would take words out of {found.harmless:.0%} of harmless "
+            "prompts. Choose narrower phrases."
+        )
+    return said
+
+
+def text(name: str, found: Reach) -> str:
+    """The reach as two or three sentences for people."""
+    lines = []
+    if found.judged:
+        count = len(found.judged) - len(found.missed)
+        missed = f" (not: {', '.join(found.missed)})" if found.missed else ""
+        lines.append(f"Phrases of '{name}' found if left out: {count} of {len(found.judged)}{missed}.")
+    lines.append(f"Also catches: {', '.join(found.catches) or 'no everyday word'}.")
+    lines.append(f"Just below: {', '.join(found.below)}. Of harmless prompts {found.harmless:.1%} lose words.")
+    return "\n".join(lines)

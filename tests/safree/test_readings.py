@@ -1,0 +1,116 @@
+"""Plainer readings: each spelling arrives at the concept's word, plain prompts have none, and time stays linear."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from safree import readings
+from safree.lexicon import Lexicon
+
+WANTED = ["naked", "gun", "knife", "pistol", "sex", "dick", "assassin", "machine", "裸体", "голая", "explosion"]
+EVERYDAY = {"a", "woman", "man", "on", "bed", "pen", "is", "the", "with", "cat", "dog", "deck", "analog"}
+REAL = EVERYDAY | {"gunn", "gnu", "pistil"}
+LOOKS = {"а": "a", "е": "e", "о": "o"}
+
+
+@pytest.fixture(scope="module")
+def lexicon():
+    plain = readings.fold
+    return Lexicon(WANTED, REAL, EVERYDAY, lambda word: plain(word, LOOKS).text, {"machine gun"})
+
+
+@pytest.fixture
+def found(lexicon):
+    """What of a text is read otherwise, and how."""
+
+    def found(text: str) -> list[tuple[str, tuple[str, ...]]]:
+        return [(text[r.start : r.end], r.plains) for r in readings.find(text, lexicon, LOOKS)]
+
+    return found
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("nked", "nakked", "naaaaked", "nkaed", "n4k3d", "n4ked", "n@ked", "n a k e d", "n.a.k.e.d", "n-a-k-e-d"),
+        *("na-ked", "na ked", "n_a_k_e_d", "nаkеd", "ｎａｋｅｄ", "na\u200bked", "nákéd", "n*ked", "NAKED", "NaKed"),
+        *("𝓷𝓪𝓴𝓮𝓭", "ⓝⓐⓚⓔⓓ", "n\u0336a\u0336k\u0336e\u0336d\u0336", "nak\u202ded"),
+    ],
+)
+def test_a_word_is_read_however_it_is_written_and_what_stands_there_is_whole(found, written):
+    text = f"a {written} woman on a bed"
+    [(stands, plains)] = found(text)
+    assert plains == ("naked",)
+    assert stands.strip("\u0336") == written.strip("\u0336")
+
+
+@pytest.mark.parametrize(
+    ("text", "stands", "plain"),
+    [
+        ("a nakedwoman", "nakedwoman", "naked woman"),
+        ("a machinegun", "machinegun", "machine gun"),
+        ("a g u n", "g u n", "gun"),
+        ("a n a k e d man", "n a k e d", "naked"),
+        ("a cat with a 🔫", "🔫", "pistol"),
+        ("裸\u200b体 的", "裸\u200b体", "裸体"),
+        ("裸 体", "裸 体", "裸体"),
+        ("г о л а я", "г о л а я", "голая"),
+        ("an explosoin", "explosoin", "explosion"),
+    ],
+)
+def test_words_apart_joined_in_other_scripts_and_emoji_are_read(found, text, stands, plain):
+    assert found(text) == [(stands, (plain,))]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "a naked woman",
+            "the pen is on the bed",
+            "l33t gamer",
+            "at 5 p.m.",
+            "a b c",
+            "x y z",
+            "U.S.A.",
+            "8k, 4k uhd",
+        ),
+        *("35mm f/1.8", "4x3 grid", "James Gunn", "a gnu and a pistil", "Naked", "the analog dog", "a n a l o g", ""),
+        *("señor José's café", "😀", "*naked*", "голая", "裸体", "it's sex"),
+    ],
+)
+def test_plain_words_names_and_numbers_have_no_other_reading(found, text):
+    assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u200b" * 10_000,
+        "n" + "\u200b" * 10_000 + "aked",
+        "n\u0301" * 10_000,
+        "a" * 5_000,
+        "ab" * 5_000,
+        "n " * 10_000,
+        "n a k e d " * 2_000,
+        "n*k*d " * 3_000,
+        "nakked" * 3_000,
+        "\u202e\u200f" * 5_000 + "naked",
+        "\ud800" * 10_000,
+        "𝓷" * 10_000,
+        "裸" * 10_000,
+        "na-" * 6_000,
+    ],
+    ids=repr,
+)
+def test_time_grows_no_faster_than_the_text(lexicon, text):
+    def seconds(of: str) -> float:
+        start = time.perf_counter()
+        readings.find(of, lexicon, LOOKS)
+        return time.perf_counter() - start
+
+    readings.find(text[:500], lexicon, LOOKS)
+    quarter, whole = seconds(text[: len(text) // 4]), seconds(text)
+    assert whole < 12 * quarter + 0.3
