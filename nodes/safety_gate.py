@@ -39,7 +39,7 @@ class SafetyGate(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "cells",
-                    default=12,
+                    default=8,
                     min=1,
                     max=64,
                     tooltip="Cells of blur and mosaic along the longer side. Fewer hide more.",

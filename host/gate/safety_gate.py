@@ -22,7 +22,7 @@ AGREE = ("any", "all")
 SMALLEST = 16  # pixels of a side: in less nothing can be seen, and a judge would say anything
 AT_ONCE = 8  # pictures that a judge gets
 SHOWN = 12  # pictures in the panel
-THUMBNAIL = 10  # pixels along the longer side: the colours, and no more
+THUMBNAIL = 7  # pixels along the longer side: the colours, and no more
 DONE = {"blur": "blurred", "mosaic": "put in a mosaic", "blank": "blanked", "pass": "passed on as they are"}
 
 
@@ -36,7 +36,7 @@ class Settings:
 
     action: str = "blur"
     agree: str = "any"
-    cells: int = 12
+    cells: int = 8
     regions: bool = False
     margin: float = 0.2
     every: int = 1

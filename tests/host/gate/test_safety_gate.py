@@ -111,7 +111,7 @@ def test_the_panel_gets_a_dozen_pictures_of_a_few_pixels(gate, judge):
     for shown in done.thumbnails:
         head, data = shown["image"].split(",")
         assert head == "data:image/png;base64"
-        assert max(Image.open(io.BytesIO(base64.b64decode(data))).size) <= 10
+        assert max(Image.open(io.BytesIO(base64.b64decode(data))).size) <= 7
     assert "thumbnails" not in done.report
 
 
