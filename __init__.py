@@ -8,6 +8,7 @@ from .host import folders
 from .host.gate import door, editor_command
 from .nodes.concept_presence import ConceptPresence
 from .nodes.concept_subspace import ConceptSubspace
+from .nodes.everyday_pictures import EverydayPictures
 from .nodes.filter_conditioning import SafreeFilterConditioning
 from .nodes.latent_guard_patch import LatentGuardPatch
 from .nodes.latent_look import LatentLook
@@ -16,6 +17,8 @@ from .nodes.multi_text_conditioning import SafreeMultiTextConditioning
 from .nodes.picture_conditioning import SafreePictureConditioning
 from .nodes.presence_files import LoadConceptPresence, SaveConceptPresence
 from .nodes.reattention_patch import ReAttentionPatch
+from .nodes.safety_gate import SafetyGate
+from .nodes.safety_judges import ClipSafetyJudge, LatentLookJudge, LoadSafetyJudge
 from .nodes.safety_report_plot import SafetyReportPlot
 from .nodes.safree_conditioning import SafreeConditioning
 from .nodes.self_validating_sampler import SelfValidatingSampler
@@ -41,6 +44,11 @@ NODES = [
     LatentLook,
     SaveConceptPresence,
     LoadConceptPresence,
+    SafetyGate,
+    LoadSafetyJudge,
+    ClipSafetyJudge,
+    LatentLookJudge,
+    EverydayPictures,
 ]
 
 folders.register()  # at import: older hosts do not call ComfyExtension.on_load
