@@ -31,14 +31,14 @@ class Promoted:
         self.graph = graph
         _, self.node = graph.outer
         self.sockets = list(_sockets(graph.interface.get("inputs") or [], self.node.get("inputs") or []))
-        self.values: dict[int, object] = {}  # by the place of the socket
+        self.values: dict[int, object] = {}  # by the input of the definition
         self.inner: dict[tuple[str, str], object] = {}
         self._by_order()
         self._by_property()
 
     def at(self, slot: int) -> dict | None:
-        """What the file has at the socket that the wires from input `slot` of the definition come from."""
-        return self.sockets[slot].entry if slot < len(self.sockets) else None
+        """What the file has for input `slot` of the definition, whatever its place there."""
+        return next((socket.entry for socket in self.sockets if socket.slot == slot), None)
 
     def value(self, slot: int) -> object:
         """The value of a widget, or NOT_GIVEN: the widget inside then has its own."""
@@ -50,43 +50,44 @@ class Promoted:
 
     def _by_order(self) -> None:
         given = iter(self._given())
-        for place, socket in enumerate(self.sockets):
+        for socket in sorted(
+            self.sockets, key=lambda one: one.slot
+        ):  # in the order of the definition, whatever that of the file is
             if is_widget(self.graph, socket.slot):
                 value = next(given, NOT_GIVEN)
                 if value is not NOT_GIVEN:
-                    self.values[place] = value
+                    self.values[socket.slot] = value
 
     def _by_property(self) -> None:
         entries = (self.node.get("properties") or {}).get("proxyWidgets") or []
         for (node_id, name, *_), value in zip(entries, self._given(), strict=False):
             if value is None:
                 continue
-            place = self._place_of(str(node_id), name)
-            if place is not None:
-                self.values[place] = value
+            slot = self._slot_of(str(node_id), name)
+            if slot is not None:
+                self.values[slot] = value
             else:
                 self.inner[str(node_id), name] = value
 
-    def _place_of(self, node_id: str, name: str) -> int | None:
-        """The socket whose wire leads to a widget inside; of node -1, the one that is called so."""
-        for place, socket in enumerate(self.sockets):
+    def _slot_of(self, node_id: str, name: str) -> int | None:
+        """The input whose wire leads to a widget inside; of node -1, the one that is called so."""
+        for socket in self.sockets:
             if node_id == "-1" and socket.entry["name"] == name:
-                return place
+                return socket.slot
             if (node_id, name) in targets(self.graph, socket.slot):
-                return place
+                return socket.slot
         return None
 
 
 def _sockets(definition: list[dict], entries: list[dict]) -> Iterator[Socket]:
-    """What the editor makes of the inputs that the file has for a subgraph's node, and of those that it leaves out."""
-    more = [dict(slot, link=None) for slot in definition[len(entries) :]]
-    free = list(range(len(definition)))
-    for entry in [*entries, *more]:
-        same = [slot for slot in free if definition[slot]["name"] == entry["name"]]
-        exact = [slot for slot in same if definition[slot].get("type") == entry.get("type")]
-        for slot in (exact or same)[:1]:
-            free.remove(slot)
-            yield Socket(slot, entry)
+    """The inputs of the definition, in its order, with what the file has for them: by name, and type where it can."""
+    bound: dict[int, dict] = {}
+    for entry in entries:
+        same = [n for n, slot in enumerate(definition) if n not in bound and slot["name"] == entry["name"]]
+        exact = [n for n in same if definition[n].get("type") == entry.get("type")]
+        bound.update(dict.fromkeys((exact or same)[:1], entry))
+    for n, slot in enumerate(definition):
+        yield Socket(n, bound.get(n, {"name": slot["name"], "type": slot.get("type"), "link": None}))
 
 
 def targets(graph: Graph, slot: int) -> list[tuple[str, str]]:

@@ -115,7 +115,7 @@ class Sources:
             return None
         if entry.get("link") is not None:
             return self.of(outer, entry, None, depth)
-        return Given(promoted.value(slot), True) if is_widget(graph, promoted.sockets[slot].slot) else None
+        return Given(promoted.value(slot), True) if is_widget(graph, slot) else None
 
     def _from_outside_group(self, graph: Graph, slot: int, depth: int) -> Source:
         outer, node = graph.outer
