@@ -1,4 +1,4 @@
-"""SafetyGate in a real server: with `stop` no picture is saved, with `blur` the batch is, the safe picture as it was."""
+"""SafetyGate in a real server: `stop` saves no picture, `blur` saves the batch, the safe picture in it as it was."""
 
 from __future__ import annotations
 
