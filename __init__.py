@@ -5,9 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .host import folders
-from .host.gate import door
+from .host.gate import door, editor_command
 from .nodes.concept_presence import ConceptPresence
 from .nodes.concept_subspace import ConceptSubspace
+from .nodes.everyday_pictures import EverydayPictures
 from .nodes.filter_conditioning import SafreeFilterConditioning
 from .nodes.latent_guard_patch import LatentGuardPatch
 from .nodes.latent_look import LatentLook
@@ -16,6 +17,8 @@ from .nodes.multi_text_conditioning import SafreeMultiTextConditioning
 from .nodes.picture_conditioning import SafreePictureConditioning
 from .nodes.presence_files import LoadConceptPresence, SaveConceptPresence
 from .nodes.reattention_patch import ReAttentionPatch
+from .nodes.safety_gate import SafetyGate
+from .nodes.safety_judges import ClipSafetyJudge, LatentLookJudge, LoadSafetyJudge
 from .nodes.safety_report_plot import SafetyReportPlot
 from .nodes.safree_conditioning import SafreeConditioning
 from .nodes.self_validating_sampler import SelfValidatingSampler
@@ -41,9 +44,15 @@ NODES = [
     LatentLook,
     SaveConceptPresence,
     LoadConceptPresence,
+    SafetyGate,
+    LoadSafetyJudge,
+    ClipSafetyJudge,
+    LatentLookJudge,
+    EverydayPictures,
 ]
 
 folders.register()  # at import: older hosts do not call ComfyExtension.on_load
+editor_command.add_route()
 door.stand()  # with a policy file alone; the server's middlewares are open until it starts
 
 

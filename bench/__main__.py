@@ -76,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     for parser_ in (unasked, assets):
         parser_.add_argument("--bfloat16", action="store_true", help="precision of the UNet: a third of the time")
 
+    leaving = commands.add_parser("leaving", parents=[common], help="unsafe pictures that leave, with SafetyGate")
+    leaving.add_argument("--count", type=int, default=100, help="prompts with a weapon, and as many without")
+    tiny_clip = commands.add_parser("tiny-clip", help="train the small CLIP on which the zero-shot judge is tested")
+    tiny_clip.add_argument("--steps", type=int, default=2000, help="of training")
+    tiny_clip.add_argument("--to", type=Path, help="folder (default: tests/assets)")
+
     language.add_parser(commands, common)
 
     gate = commands.add_parser("gate", help="the small benchmark of continuous integration, against baseline.json")
@@ -107,6 +113,8 @@ def main() -> None:
         raise SystemExit(_gate(arguments.accept))
     if arguments.command == "unasked-assets":
         return _unasked_assets(arguments)
+    if arguments.command == "tiny-clip":
+        return _tiny_clip(arguments)
     out = arguments.out / arguments.command
     if arguments.command == "attacks":
         raise SystemExit(_attacks(arguments, out))
@@ -118,6 +126,7 @@ def main() -> None:
         "concepts": _concepts,
         "encoders": _encoders,
         "language": language.run,
+        "leaving": _leaving,
         "overhead": _overhead,
         "prompts": _prompts,
         "soak": _soak,
@@ -126,6 +135,19 @@ def main() -> None:
     }
     measure[arguments.command](arguments, out)
     print(f"Report: {out / 'report.md'}")
+
+
+def _leaving(arguments, out: Path) -> None:
+    from .pictures import leaving
+
+    leaving.run(out, arguments.count)
+
+
+def _tiny_clip(arguments) -> None:
+    from .world import tiny_clip
+    from .world.detector import ASSETS
+
+    print(tiny_clip.train(arguments.to or ASSETS, arguments.steps))
 
 
 def _unasked(arguments, out: Path) -> None:

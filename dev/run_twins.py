@@ -123,10 +123,11 @@ def main(argv: list[str] | None = None) -> int:
         client = server.client()
         for path in sorted(args.folder.glob("*.json")):
             try:
-                workflow = read_document(path).workflow
+                document = read_document(path)
             except WorkflowError:
                 continue
-            twin, report = guard(workflow, policy, {})
+            workflow = document.workflow
+            twin, report = guard(workflow, policy, {}, drawn=document.types)
             if report.unguarded or not report.guarded or done == args.most:
                 continue
             done += 1

@@ -93,16 +93,17 @@ def add(summary: Summary, path: Path, policy: Policy, known: Knowledge) -> None:
     """Count one file."""
     summary.files += 1
     try:
-        workflow = read_document(path).workflow
+        document = read_document(path)
     except WorkflowError as error:
         summary.unread[path.name] = str(error).removeprefix(f"{path}: ")
         return
-    twin, report = guard(workflow, policy, {})
+    workflow = document.workflow
+    twin, report = guard(workflow, policy, {}, drawn=document.types)
     before, after = negatives(workflow, known), negatives(twin, known)
     summary.negatives += sum(map(len, before.values()))
     if any(before[node] != after.get(node) for node in before):
         summary.changed.append(path.name)
-    if has_prompt(workflow, known) and not unguarded_samplers(workflow.nodes, None, policy):
+    if has_prompt(workflow, known) and not unguarded_samplers(workflow.nodes, None, policy, document.types):
         summary.passed.append(path.name)
     if report.unguarded:
         for reason in reasons(report):

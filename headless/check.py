@@ -16,12 +16,15 @@ import itertools
 import json
 from collections.abc import Iterator
 
-from . import knowledge
+from . import by_links, knowledge
 from .bounds import MAX_BYTES, MAX_NODES, MOST_PROBLEMS, check_bounds, shown
 from .feedback import arithmetic
 from .flow import Point, effective, is_conditioning, number
-from .knowledge import Facts, Knowledge, Sampler, Source, conditioning_inputs, is_core, types
+from .graph_faults import graph_faults
+from .knowledge import Facts, Knowledge, Sampler, Source
 from .limits import beyond, falling, readable_sigmas, within
+from .link_types import Drawn, LinkTypes
+from .object_info import conditioning_inputs, is_core, types
 from .policy import Policy, Problem
 from .states import States
 from .workflow import Workflow, WorkflowError
@@ -42,25 +45,38 @@ CLEANING = ("guarded", "cleaned")  # values of `negatives` with which a guarded 
 OUR_SAMPLER, OUR_PATCH = "SelfValidatingSampler", "SelfValidationPatch"
 
 
-def unguarded_samplers(workflow: dict, object_info: dict | None = None, policy: Policy | None = None) -> list[Problem]:
+def unguarded_samplers(
+    workflow: dict, object_info: dict | None = None, policy: Policy | None = None, drawn: Drawn | None = None
+) -> list[Problem]:
     """What in an API-format `workflow` is not guarded, or not known to be; empty when all is guarded.
 
     object_info: the server's answer to GET /object_info. It fills gaps for one's own graphs: nodes of other packs whose
         types can hold no prompt. And it refuses more: ComfyUI's class names from elsewhere, and conditioning that goes
         into a node where the tables know of none
+    drawn: the types that the editor's file names (files.Document.types), by which unknown nodes are judged in one's own
     At most MOST_PROBLEMS are told. Raises WorkflowError when `workflow` is not in API format, or beyond the bounds of
     bounds.py.
     """
     graph = Workflow(workflow)
     check_bounds(graph)
     policy, info = policy or Policy(), object_info or {}
-    return Rules(graph, known_to(policy, info), policy, info).problems()
+    known = known_in(graph, policy, info, drawn)
+    faults = graph_faults(graph, LinkTypes(graph, known, info, drawn))
+    return [*faults, *Rules(graph, known, policy, info).problems()][:MOST_PROBLEMS]
 
 
 def known_to(policy: Policy, object_info: dict) -> Knowledge:
     """What is known of node classes, by this server and by whoever made the policy too."""
     treated = (*policy.treated, *((kind, "harmless") for kind in policy.allowed))
     return knowledge.load().with_server(object_info).treating(treated)
+
+
+def known_in(workflow: Workflow, policy: Policy, object_info: dict, drawn: Drawn | None = None) -> Knowledge:
+    """`known_to`, and in one's own workflows what the connections of unknown classes say."""
+    known = known_to(policy, object_info)
+    if policy.strangers:
+        return known
+    return known.judging(by_links.judged(workflow, known, LinkTypes(workflow, known, object_info, drawn)))
 
 
 class Rules:
@@ -97,6 +113,8 @@ class Rules:
         facts, info = self.known.get(kind), self.info.get(kind)
         if facts is None or (facts.guessed and (self.policy.strangers or facts.changes or is_core(info))):
             return ("is unknown to this check: it may sample, encode, or change what the model does",)
+        if facts.by_links and self.policy.strict and "model" in facts.changes:
+            return ("is an unknown patch of the model: it may change anything about sampling (--strict)",)
         if self.policy.strangers and not (facts.vouched or kind in self.policy.allowed or self._is_trusted(facts.pack)):
             return (f"belongs to the node pack {facts.pack!r}, which this policy does not name (--pack)",)
         if facts.pack == CORE and info is not None and not is_core(info):

@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import editor
-from .workflow import Workflow, WorkflowError
+from . import editor, knowledge
+from .workflow import NeedsServer, Workflow, WorkflowError
 
 WRAPPERS = ("prompt", "output", "input", "workflow", "body", "payload", "data", "api_prompt", "api")
 DEEPEST = 4  # wrappers within each other
@@ -29,13 +29,33 @@ class Document:
 
     workflow: in API format, without keys such as _comment that hold no node
     whole, keys: the JSON around it and where in it the nodes are; None where the file was no JSON in API format
-    drawn: the workflow as the editor saved it, where the file was one of those
+    drawn: the workflow as the editor saved it, where the file was one of those; editing: how it was read. Texts in
+        `workflow` then stand as in the file, with their comments and choices {a|b}
     """
 
     workflow: Workflow
     whole: dict | None
     keys: tuple[str, ...] = ()
     drawn: dict | None = None
+    editing: editor.Conversion | None = None
+
+    def as_sent(self, nodes: dict | None = None, choose=None) -> dict:
+        """`nodes`, or else those of the workflow, as the editor sends them to a server.
+
+        choose: takes one of the words of a choice {a|b} in a text; at random where it is not given
+        Raises NeedsServer where the file does not say what some of the values are.
+        """
+        nodes = self.workflow.nodes if nodes is None else nodes
+        if self.editing is None:
+            return nodes
+        if unnamed := [key for key in self.editing.unnamed if key in nodes]:
+            raise NeedsServer(_without_names(self.workflow, unnamed))
+        return {key: self.editing.as_sent(key, node, choose) for key, node in nodes.items()}
+
+    @property
+    def types(self) -> dict[tuple[str, int | str], str]:
+        """The types that the editor's file names: of outputs by (id, slot), of inputs by (id, name)."""
+        return self.editing.types() if self.editing else {}
 
     def with_nodes(self, nodes: dict) -> dict:
         """What to write for other nodes: in the same wrapping, with the same comments, or drawn in the same place.
@@ -43,7 +63,7 @@ class Document:
         Raises WorkflowError where the editor's file cannot hold them.
         """
         if self.drawn is not None:
-            return editor.edited(self.drawn, self.workflow.nodes, nodes)
+            return editor.edited(self.drawn, self.workflow.nodes, nodes, self.editing.info)
         if self.whole is None:
             return nodes
         return _replaced(self.whole, self.keys, nodes)
@@ -58,7 +78,12 @@ def read_document(path: str | Path, object_info: dict | None = None) -> Document
     try:
         return _document(data, object_info or {})
     except WorkflowError as error:
-        raise WorkflowError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
+
+
+def document_of(whole, object_info: dict | None = None) -> Document:
+    """The workflow in JSON that is read already; WorkflowError where there is none."""
+    return _from_json(whole, object_info or {})
 
 
 def _document(data: bytes, object_info: dict) -> Document:
@@ -86,7 +111,7 @@ def _from_json(whole, object_info: dict) -> Document:
     part, keys = whole, ()
     for _ in range(DEEPEST):
         if editor.is_editor_format(part):
-            return Document(Workflow(editor.to_api(part, object_info)), None, drawn=part)
+            return _drawn(part, object_info)
         inside = [name for name in WRAPPERS if isinstance(part, dict) and isinstance(part.get(name), dict)]
         inside = [name for name in inside if "class_type" not in part[name]]
         if not inside or any(isinstance(one, dict) and "class_type" in one for one in part.values()):
@@ -96,6 +121,24 @@ def _from_json(whole, object_info: dict) -> Document:
     if isinstance(part, dict) and any(isinstance(one, dict) and "class_type" in one for one in part.values()):
         nodes = {key: node for key, node in part.items() if not _is_comment(key, node)}
     return Document(Workflow(nodes), whole, keys)
+
+
+def _drawn(part: dict, object_info: dict) -> Document:
+    """The workflow of an editor's file; WorkflowError where values that decide about a guard have no names."""
+    editing = editor.read(part, object_info)
+    workflow = Workflow(editing.nodes())
+    known = knowledge.load()
+    facts = {key: known.get(workflow.kind(key)) for key in editing.unnamed if key in workflow}
+    if decisive := [key for key, one in facts.items() if one and one.looks_at_values]:
+        raise NeedsServer(_without_names(workflow, decisive))
+    return Document(workflow, None, drawn=part, editing=editing)
+
+
+def _without_names(workflow: Workflow, keys: list[str]) -> str:
+    return (
+        f"which values {', '.join(map(workflow.label, keys))} has, is told by a server that has it: pass --server or "
+        "--object-info. Or export the workflow in the editor: Workflow > Export (API)."
+    )
 
 
 def _is_comment(key: str, node) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .editor.widgets import known_widgets
+from .editor.widgets import names_of
 from .guards import GUARDS
 from .knowledge import Knowledge, Source
 from .workflow import Link, Workflow
@@ -127,5 +127,5 @@ def _inputs_with_number(workflow: Workflow, known: Knowledge, point: Point, aske
     passed = carried(workflow, known, point)
     if passed is not None:
         return [name for source in passed for name in source.names(inputs)]
-    declared = known_widgets().get(workflow.kind(point.node), ())  # a server takes no others, whatever a workflow says
+    declared = names_of(workflow.kind(point.node)) or inputs  # a server takes no others, whatever a workflow says
     return [name for name in (asked, *NUMBERS) if name in inputs and name in declared][:1]

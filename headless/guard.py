@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 
-from .check import Rules, known_to, unguarded_samplers
+from .check import Rules, known_in, unguarded_samplers
 from .flow import Trace
 from .guards import GUARD
 from .knowledge import Knowledge, Source
+from .link_types import Drawn
 from .policy import Policy, Problem
 from .rewrite import CannotGuard, Rewriter
 from .workflow import Workflow
@@ -42,9 +43,14 @@ class Report:
         return "\n".join(lines) or "There is no sampler in this workflow, so nothing to guard."
 
 
-def guard(workflow: Workflow, policy: Policy, info: dict, self_validation: bool = False) -> tuple[Workflow, Report]:
-    """(guarded twin, report) of `workflow`, which stays as it is; policy.concept_sets are the concepts."""
-    known = known_to(policy, info)
+def guard(
+    workflow: Workflow, policy: Policy, info: dict, self_validation: bool = False, drawn: Drawn | None = None
+) -> tuple[Workflow, Report]:
+    """(guarded twin, report) of `workflow`, which stays as it is; policy.concept_sets are the concepts.
+
+    drawn: the types that the editor's file names (files.Document.types)
+    """
+    known = known_in(workflow, policy, info, drawn)
     twin, report = Workflow(copy.deepcopy(workflow.nodes)), Report()
     positive, negative = sides(workflow, known, policy)
     rewriter = Rewriter(twin, known, policy, positive)
@@ -65,10 +71,24 @@ def guard(workflow: Workflow, policy: Policy, info: dict, self_validation: bool 
     report.notes += [
         f"{workflow.label(node)} leads to a negative input too, and is guarded there as well" for node in both
     ]
-    report.unguarded = unguarded_samplers(twin.nodes, info, policy)
+    report.notes += unknown_nodes(workflow, known)
+    report.unguarded = unguarded_samplers(twin.nodes, info, policy, drawn)
     report.notes += _unsupported(twin)
     report.options = options_for(workflow, known)
     return twin, report
+
+
+def unknown_nodes(workflow: Workflow, known: Knowledge) -> list[str]:
+    """A line for each unknown class that its connections cleared."""
+    kinds = {workflow.kind(node): node for node in workflow.nodes}
+    found = []
+    for kind, node in kinds.items():
+        facts = known.get(kind)
+        if facts and facts.by_links and "model" in facts.changes:
+            found.append(f"LOOK at {workflow.label(node)}, which is unknown: {facts.reason} It may change anything")
+        elif facts and facts.by_links:
+            found.append(f"{workflow.label(node)} is unknown; it changes no guard. {facts.reason}")
+    return found
 
 
 def _note(report: Report, rewrite, *args) -> None:

@@ -1,7 +1,8 @@
 """What is known of each node class: packs/*.json, one file per node pack, described by packs/schema.json.
 
-A class that no file names is unknown, which means refused. `python -m headless guard` and `check` say so with a line
-of options for it; `with_server` fills gaps from what a running server tells of its nodes.
+A class that no file names is unknown, which means refused, but for what its connections say in one's own workflows
+(by_links.py). `python -m headless guard` and `check` say so with options for it; `with_server` fills gaps from
+what a running server tells of its nodes.
 """
 
 from __future__ import annotations
@@ -12,38 +13,14 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from .names_by_rule import original
+from .object_info import TEXT_TYPES, WORDLESS_TYPES, is_core, types
+
 FOLDER = Path(__file__).with_name("packs")
 CHANGES = (
     *("guidance", "attention", "conditioning", "latents", "pictures", "model", "files", "network", "program"),
     *("folder", "learning", "schedule"),  # burdens on a server that strangers may not put there
 )
-OWN_NODES = ("nodes", "comfy_extras")  # python_module of ComfyUI's own nodes
-# Types that no prompt fits in. A node whose inputs and outputs are all among them cannot bring one to a sampler.
-WORDLESS_TYPES = frozenset(
-    [
-        "INT",
-        "FLOAT",
-        "BOOLEAN",
-        "COMBO",
-        "IMAGE",
-        "MASK",
-        "LATENT",
-        "VAE",
-        "AUDIO",
-        "VIDEO",
-        "SIGMAS",
-        "NOISE",
-        "CONTROL_NET",
-        "UPSCALE_MODEL",
-        "CLIP_VISION",
-        "CLIP_VISION_OUTPUT",
-        "MESH",
-        "VOXEL",
-        "SEGS",
-        "BBOX",
-    ]
-)
-TEXT_TYPES = frozenset(["INT", "FLOAT", "BOOLEAN", "COMBO", "STRING"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +90,11 @@ class Encoder:
     pictures: Mapping[str, str] = dataclasses.field(default_factory=dict)
     filter: bool = False
 
+    @property
+    def needs_itself(self) -> bool:
+        """Whether its guard takes the CLIP or the text from the encoder, which has to stay for that."""
+        return self.clip.startswith("@") or self.text.startswith("@")
+
 
 Lanes = Mapping[str, tuple[Source, ...]]  # of a pipe: what each lane is made of; '*' for those that are not named
 
@@ -129,8 +111,10 @@ class Facts:
     carries: by output slot the inputs that pass through it, or the lanes of the pipe that it is
     wordless: its CONDITIONING is made of pictures or fixed tensors;  reads: it takes CONDITIONING and draws nothing
     texts: inputs with prompts that are encoded past any guard, by it or by a node after it; they take the place of
-        what comes into its input `into`
+        what comes into its input `into`. opens: 'class pipe-input clip positive' of the node that opens its pipe, with
+        the slots of what is encoded with there, where no CLIP is connected to it
     guessed: taken from the types that a server tells;  vouched: from what whoever runs the check says
+    by_links: judged by what its nodes are connected with in one workflow
     """
 
     pack: str
@@ -142,12 +126,14 @@ class Facts:
     scales: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     into: str = ""
+    opens: str = ""
     encodes: Mapping[tuple[int, str], Encoder] = dataclasses.field(default_factory=dict)
     carries: Mapping[int, tuple[Source, ...] | Lanes] = dataclasses.field(default_factory=dict)
     wordless: bool = False
     reads: bool = False
     guessed: bool = False
     vouched: bool = False
+    by_links: bool = False
 
     @property
     def takes(self) -> frozenset[str]:
@@ -157,13 +143,37 @@ class Facts:
         return frozenset(source.input for source in (*sampler, *sum(lanes, ())))
 
     @property
+    def looks_at_values(self) -> bool:
+        """Whether settings of a node, not only its connections, decide what it does."""
+        return bool(self.samples or self.scales or self.texts or self.encodes or self.limits)
+
+    @property
     def inert(self) -> bool:
         """Whether neither conditioning, prompts nor a refusal have to do with it."""
         return not (self.refused or self.samples or self.texts or self.encodes or self.carries or self.wordless)
 
 
 class Knowledge(dict[str, Facts]):
-    """Facts by class name; `get` gives None for an unknown class."""
+    """Facts by class name; `get` gives None for an unknown class.
+
+    A class whose name a rule makes has the facts of its original, and belongs to the pack that makes it.
+    """
+
+    def get(self, kind: str, default: Facts | None = None) -> Facts | None:
+        if dict.__contains__(self, kind):
+            return self[kind]
+        made = original(kind)
+        facts = self.get(made.kind) if made else None
+        return dataclasses.replace(facts, pack=made.pack) if facts else default
+
+    def __contains__(self, kind) -> bool:
+        return self.get(kind) is not None
+
+    def __missing__(self, kind: str) -> Facts:
+        facts = self.get(kind)
+        if facts is None:
+            raise KeyError(kind)
+        return facts
 
     def with_server(self, object_info: dict) -> Knowledge:
         """Together with what GET /object_info of a server tells about classes that are unknown here."""
@@ -173,6 +183,10 @@ class Knowledge(dict[str, Facts]):
     def treating(self, kinds: Iterable[tuple[str, str]]) -> Knowledge:
         """Together with (class, key of VOUCHED) of unknown classes that someone vouches for; what is known stays."""
         return Knowledge({**{name: VOUCHED[kind] for name, kind in kinds}, **self})
+
+    def judging(self, found: Mapping[str, Facts]) -> Knowledge:
+        """Together with facts about classes of which nobody else is sure."""
+        return Knowledge({**self, **found})
 
 
 _ENCODER = {(0, ""): Encoder(("text",), rewrite="plain")}
@@ -194,7 +208,7 @@ def load() -> Knowledge:
         if path.name == "schema.json":
             continue
         for kind, facts in parse(json.loads(path.read_text("utf-8"))).items():
-            if kind in known:
+            if dict.__contains__(known, kind):
                 raise ValueError(f"{path.name}: {kind} is already described as a node of {known[kind].pack}")
             known[kind] = facts
     return known
@@ -213,7 +227,9 @@ def parse(file: dict) -> dict[str, Facts]:
 
 def _facts(pack: str, entry: dict) -> Facts:
     values = {
-        name: entry[name] for name in ("reason", "refused", "wordless", "reads", "into", "limits") if name in entry
+        name: entry[name]
+        for name in ("reason", "refused", "wordless", "reads", "into", "opens", "limits")
+        if name in entry
     }
     if "samples" in entry:
         values["samples"] = _sampler(entry["samples"])
@@ -246,34 +262,6 @@ def _carried(entry: list | dict) -> tuple[Source, ...] | Lanes:
 
 def _sources(texts: Iterable[str]) -> tuple[Source, ...]:
     return tuple(map(Source.parse, texts))
-
-
-def is_core(info: dict) -> bool:
-    """Whether an entry of /object_info is one of ComfyUI's own nodes that runs on the server itself."""
-    return info.get("python_module", "").split(".")[0] in OWN_NODES
-
-
-def conditioning_inputs(info: dict) -> frozenset[str]:
-    """The inputs of a class that take CONDITIONING, by an entry of /object_info."""
-    groups = [_group(info, group) for group in ("required", "optional")]
-    return frozenset(
-        name for group in groups for name, spec in group.items() if spec and "CONDITIONING" in _names(spec[:1])
-    )
-
-
-def types(info: dict) -> tuple[set[str], set[str]]:
-    """The types of the inputs and of the outputs of a node class, in the words of /object_info."""
-    specs = [spec[0] for group in ("required", "optional") for spec in _group(info, group).values() if spec]
-    return _names(specs), _names(info.get("output", []))
-
-
-def _group(info: dict, name: str) -> dict:
-    return info.get("input", {}).get(name) or {}
-
-
-def _names(types) -> set[str]:
-    """Type names; a list of choices is a COMBO."""
-    return {part.strip() for one in types for part in (one.split(",") if isinstance(one, str) else ("COMBO",))}
 
 
 def _told(info: dict) -> Facts | None:

@@ -23,6 +23,7 @@ class Policy:
     faults: a negative may be a list of faults of a picture ('blurry, watermark') and nothing else
     strangers: our nodes must stop a run when the guard does not hold, none may write files, and nodes of packs other
         than ComfyUI and this one need to be named
+    strict: an unknown patch of the model is refused; otherwise it is named, for the user to look at
     packs: node packs, by their name in headless/packs, whose described classes strangers may use
     """
 
@@ -35,6 +36,7 @@ class Policy:
     treated: tuple[tuple[str, str], ...] = ()
     faults: bool = True
     strangers: bool = False
+    strict: bool = False
     packs: frozenset[str] = frozenset()
 
     @classmethod

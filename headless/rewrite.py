@@ -49,7 +49,7 @@ class Rewriter:
         facts = self.known[self.workflow.kind(node)]
         encoder = facts.encodes[(point.slot, point.lane)]
         uses = consumers(self.workflow, (node, point.slot))
-        alone = len(facts.encodes) == 1 and not facts.carries and not point.lane
+        alone = len(facts.encodes) == 1 and not facts.carries and not point.lane and not encoder.needs_itself
         wanted = {(node, name) for node, name, lane in self.positive.inputs if lane == point.lane}
         inside = alone and set(uses) <= wanted
         kind, inputs, how, notes = self._build(node, encoder, keep=not inside)
@@ -72,6 +72,8 @@ class Rewriter:
         label, facts = self.workflow.label(node), self.known[self.workflow.kind(node)]
         inputs, text = self.workflow.inputs(node), self.workflow.inputs(node)[name]
         clip, positive = self.workflow.link(node, "clip"), self.workflow.link(node, facts.into)
+        if facts.opens and not clip:
+            clip, positive = self._from_pipe(node, facts.opens, positive)
         if not (facts.into and clip and positive):
             raise CannotGuard(f"{label} encodes its {name} by itself, with a CLIP that is not connected to it")
         joined = isinstance(text, str) and text.startswith("[CONCAT]")
@@ -83,6 +85,15 @@ class Rewriter:
             guard = self._add("ConditioningConcat", "", conditioning_to=list(positive), conditioning_from=[guard, 0])
         inputs |= {facts.into: [guard, 0], name: ""}
         return f"{label}: {name} encoded by {GUARD}", []
+
+    def _from_pipe(self, node: str, opens: str, positive: Link | None) -> tuple[Link | None, Link | None]:
+        """(CLIP, positive) of the pipe that goes into a node; a positive that is connected beside it comes first."""
+        kind, name, clip, other = opens.split(" ")
+        pipe = self.workflow.link(node, name)
+        if pipe is None:
+            return None, positive
+        opener = self._add(kind, "", **{name: list(pipe)})
+        return (opener, int(clip)), positive or (opener, int(other))
 
     def validate(self, sampler: str) -> None:
         """Put a SelfValidationPatch before the sampler's model."""

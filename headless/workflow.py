@@ -16,6 +16,10 @@ class WorkflowError(ValueError):
     """Not an API-format workflow, or a file that cannot be read or written; the text says what to do."""
 
 
+class NeedsServer(WorkflowError):
+    """A file of the editor whose values have no names here; a server that has the nodes knows them."""
+
+
 class Workflow:
     """`nodes` maps ids, such as '6' or '12:3' inside a subgraph, to {'class_type': str, 'inputs': dict}."""
 

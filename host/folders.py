@@ -12,6 +12,7 @@ from ..safree import SafreeError
 KIND = "safree_subspaces"
 CALIBRATION = "safree_calibration"  # embeddings of everyday words, made anew when they are deleted
 PRESENCES = "safree_presences"
+JUDGES = "safree_judges"  # a folder for each image classifier of transformers
 WRITERS = {KIND: ("subspace", "SaveConceptSubspace"), PRESENCES: ("presence", "SaveConceptPresence")}
 DEVICES = re.compile(r"(CON|PRN|AUX|NUL|COM\d|LPT\d)(\..*)?", re.IGNORECASE)  # on Windows, whatever the ending
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
@@ -21,6 +22,7 @@ def register() -> None:
     for kind in (*WRITERS, CALIBRATION):
         folder_paths.add_model_folder_path(kind, str(Path(folder_paths.models_dir) / kind))
         folder_paths.folder_names_and_paths[kind][1].add(".safetensors")
+    folder_paths.add_model_folder_path(JUDGES, str(Path(folder_paths.models_dir) / JUDGES))
 
 
 def calibration() -> Path:
@@ -30,6 +32,23 @@ def calibration() -> Path:
 
 def names(kind: str = KIND) -> list[str]:
     return folder_paths.get_filename_list(kind)
+
+
+def judges() -> dict[str, Path]:
+    """The folders of image classifiers in models/safree_judges, by name."""
+    parents = [Path(folder) for folder in folder_paths.get_folder_paths(JUDGES)]
+    return {path.parent.name: path.parent for parent in parents for path in sorted(parent.glob("*/config.json"))}
+
+
+def judge(name: str) -> Path:
+    """The folder of the image classifier called `name`; SafreeError if there is none."""
+    found = judges()
+    if name not in found:
+        raise SafreeError(
+            f"there is no judge {name!r} in models/{JUDGES}. Available: {', '.join(found) or 'none'}. See "
+            "docs/judges.md."
+        )
+    return found[name]
 
 
 def to_save(name: str, kind: str = KIND) -> Path:

@@ -5,6 +5,7 @@ const MAX_CELLS = 60; // steps drawn one by one up to here
 const MAX_PRESENCES = 16; // concepts and pictures shown
 const TALLEST = 4; // deviations of clean pictures of a full column
 const HOTTEST = 3; // and of a full red cell of a map
+const PNG = "data:image/png;base64,"; // how a picture in a report begins; any other address is not loaded
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -67,6 +68,24 @@ export const samplingPanel = readable((report) => {
   return parts;
 }, READABLE);
 
+/** SafetyGate: the pictures that were acted on, a few pixels of each, and who saw what in them. */
+export const gatePanel = readable((report) => {
+  const parts = [verdict(report, report.state === "found")];
+  const shown = (report.thumbnails ?? []).filter(({ image }) => image.startsWith(PNG)).slice(0, MAX_PRESENCES);
+  if (shown.length) {
+    const row = make("div", "safree-pictures");
+    row.append(...shown.map((picture) => blurred(picture, report.findings)));
+    parts.push(row);
+  }
+  const left = report.acted_on.length - shown.length;
+  if (left > 0) parts.push(make("p", "safree-detail", `and ${left} more`));
+  if (report.looked_at < report.pictures) {
+    parts.push(make("p", "safree-detail", `${report.looked_at} of ${report.pictures} frames looked at`));
+  }
+  parts.push(...notes(report));
+  return parts;
+}, READABLE);
+
 /** ConceptSubspace: the phrases, and per text encoder rank and explained variance. */
 export const subspacePanel = readable((summary) => {
   const chips = make("ul", "safree-words safree-chips");
@@ -78,9 +97,23 @@ export const subspacePanel = readable((summary) => {
     const half = 1 + explained.findIndex((_, i) => explained.slice(0, i + 1).reduce((a, b) => a + b, 0) >= 0.9);
     const label = `encoder ${key}: rank ${rank} of ${width}, 90 % in ${half}`;
     parts.push(spectrum(explained, label));
+    if (summary.reach?.[key]) parts.push(...reach(summary.reach[key]));
   }
+  parts.push(...notes(summary));
   return parts;
 });
+
+/** What a concept catches: phrases left out in turn, and everyday words on either side of the limit. */
+function reach({ judged, missed, catches, below, harmless }) {
+  const lines = [];
+  if (judged.length) {
+    const not = missed.length ? `; not: ${missed.join(", ")}` : "";
+    lines.push(`Found if left out: ${judged.length - missed.length} of ${judged.length}${not}`);
+  }
+  lines.push(`Also catches: ${catches.join(", ") || "no everyday word"}`, `Just below: ${below.join(", ")}`);
+  lines.push(`Harmless prompts that lose words: ${(100 * harmless).toFixed(1)} %`);
+  return lines.map((line) => make("p", "safree-detail", line));
+}
 
 const notes = (report) => (report.notes ?? []).map((note) => make("p", "safree-detail", note));
 
@@ -88,7 +121,7 @@ const notes = (report) => (report.notes ?? []).map((note) => make("p", "safree-d
 function verdict(report, alarming) {
   const line = make("p", "safree-verdict", report.verdict);
   line.setAttribute("role", "status");
-  line.classList.toggle("safree-alarming", report.state ? ["filtered", "inactive"].includes(report.state) : alarming);
+  line.classList.toggle("safree-alarming", report.state ? ["filtered", "inactive", "found"].includes(report.state) : alarming);
   return line;
 }
 
@@ -213,6 +246,19 @@ function map(places) {
     grid.append(cell);
   }
   return grid;
+}
+
+/** A picture of a few pixels, drawn large and soft, with what was seen in it. */
+function blurred({ picture, image }, findings) {
+  const seen = findings.filter((one) => one.found && one.picture === picture);
+  const who = seen.map(({ judge, concept, score }) => `${concept} ${score.toFixed(2)} (${judge})`).join(", ");
+  const figure = make("figure", "safree-picture");
+  const drawn = make("img");
+  drawn.src = image;
+  drawn.alt = `Picture ${picture + 1}, blurred: ${who || "part of a stretch"}`;
+  drawn.title = drawn.alt;
+  figure.append(drawn, make("figcaption", "safree-detail", `${picture + 1}`));
+  return figure;
 }
 
 /** Explained variance of each direction as a column. */

@@ -7,7 +7,7 @@
  */
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { plainMessage, samplingPanel, subspacePanel, tokenPanel } from "./panels.js";
+import { gatePanel, plainMessage, samplingPanel, subspacePanel, tokenPanel } from "./panels.js";
 
 const PROPERTY = "safree"; // of node.properties: the last report, where the setting or an older version put it
 const NAMES = "safree_session"; // of node.properties: for each such property the name of a report of this session
@@ -25,6 +25,7 @@ const PANELS = {
   SafreeFilterConditioning: ["safree_report", tokenPanel],
   SelfValidatingSampler: ["safree_sampling", samplingPanel],
   LatentLook: ["safree_sampling", samplingPanel],
+  SafetyGate: ["safree_gate", gatePanel],
 };
 
 /** Key of a ui output -> the function that draws it. */

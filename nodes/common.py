@@ -14,6 +14,7 @@ CATEGORY = "SAFREE"
 ALIASES = ["nsfw", "safety", "safe", "unlearn", "concept erasure", "negative", "censor", "SAFREE"]
 ConceptSubspaces = io.Custom("CONCEPT_SUBSPACE")  # tuple[ConceptSubspace, ...]
 ConceptPresences = io.Custom("CONCEPT_PRESENCE")  # tuple[ConceptPresence, ...]
+SafetyJudges = io.Custom("SAFETY_JUDGE")  # tuple[Judge, ...]
 
 UNIT = io.Combo.Input(
     "unit",

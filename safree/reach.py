@@ -1,4 +1,4 @@
-"""What a concept catches, told when it is built: its own phrases left out in turn, and everyday words near the limit."""
+"""What a concept catches, told when it is built: its phrases left out in turn, and everyday words near the limit."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from dev import inprocess, setup_host, text_encoders
 
 from ..run import cluster, kept
-from . import measured_sets, report, runs, sources, spellings
+from . import few_phrases, measured_sets, report, runs, sources, spellings
 from .encoders import NAMES, Encoder
 
 MODES = ("adaptive", "paper", "reference")
@@ -33,6 +33,10 @@ def add_parser(commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, default=0, help="at most about so many sentences (0: all)")
     parser.add_argument("--alone", action="store_true", help="leave out the guard with all sets together")
     parser.add_argument("--show-text", action="store_true", help="show the sentences of a --csv among the worst cases")
+    parser.add_argument(
+        "--concept", metavar="'PHRASE; PHRASE'", help="only say what a concept of these phrases catches"
+    )
+    parser.add_argument("--few-phrases", action="store_true", help="only measure concepts of 3, 5, 10 and 20 phrases")
     parser.add_argument("--write-sets", action="store_true", help="write the figures into concept_sets/*.json")
 
 
@@ -46,6 +50,8 @@ def run(arguments, out: Path) -> None:
         raise SystemExit("bench: --write-sets goes with the pack's own sentences, not with --csv.")
     inprocess.boot(cpu=bool(arguments.ray) or not arguments.gpu)
     pack = inprocess.load_pack()
+    if arguments.concept or arguments.few_phrases:
+        return _small_concepts(pack, arguments, out)
     sentences = _sentences(pack, arguments)
     known, found, seconds = kept.Kept(out / "outcomes.jsonl"), [], {}
     with cluster.place(arguments) as place:
@@ -79,20 +85,40 @@ def _sentences(pack, arguments) -> list:
     return [*own, *(sentence for name in spellings.SPELLINGS for sentence in spellings.spelled(own, name))]
 
 
-def _plans(pack, arguments, sentences: list) -> list[runs.Plan]:
-    """What to measure with each text encoder that the command line asks for; by default MiniLM."""
+def _small_concepts(pack, arguments, out: Path) -> None:
+    """What a concept catches (--concept), or how much of their kinds a few phrases find (--few-phrases)."""
+    rows = []
+    for encoder in _encoders(arguments):
+        clip = encoder.load()
+        if arguments.concept:
+            phrases = tuple(phrase.strip() for phrase in arguments.concept.split(";") if phrase.strip())
+            built = pack.host.prompt.subspaces.build_subspace(clip, phrases[0], phrases)
+            print(f"{encoder.name}\n{pack.host.prompt.concept_reach.describe(clip, built)['text']}")
+            continue
+        captions = [s for s in sources.own(pack, arguments.split) if s.kind in ("caption", "photo") and not s.concept]
+        rows += few_phrases.measure(pack, clip, encoder.name, arguments.split, captions)
+    if rows:
+        text = "\n".join(few_phrases.table(rows))
+        print(text)
+        (out / "few_phrases.md").write_text(text + "\n", encoding="utf-8")
+
+
+def _encoders(arguments) -> list[Encoder]:
+    """The text encoders that the command line asks for; by default MiniLM."""
     found = [Encoder(name, folder=arguments.lang_clip.resolve()) for name in arguments.encoder]
     found += [Encoder(path.stem, (path.resolve(),)) for path in arguments.checkpoint]
     if arguments.clip:
         name = "+".join(path.stem for path in arguments.clip)
         found.append(Encoder(name, tuple(path.resolve() for path in arguments.clip), arguments.clip_type))
+    return found or [Encoder("minilm")]
+
+
+def _plans(pack, arguments, sentences: list) -> list[runs.Plan]:
+    """What to measure with each text encoder."""
     sets = tuple(_sets(pack, arguments, sentences))
     artists = tuple(dict.fromkeys(s.concept for s in sentences if s.concept.startswith(f"{runs.STYLE}:")))
     files, together = tuple(path.resolve() for path in arguments.subspace), not arguments.alone
-    return [
-        runs.Plan(encoder, sets, artists, files, together, arguments.threshold)
-        for encoder in found or [Encoder("minilm")]
-    ]
+    return [runs.Plan(encoder, sets, artists, files, together, arguments.threshold) for encoder in _encoders(arguments)]
 
 
 def _sets(pack, arguments, sentences: list) -> list[str]:

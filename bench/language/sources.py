@@ -6,6 +6,8 @@ import csv
 import dataclasses
 from pathlib import Path
 
+from ..run import left_out
+
 ALL = "all"
 COLUMNS = ("set", "concept", "prompt")
 
@@ -40,13 +42,17 @@ def from_csv(pack, path: Path, limit: int = 0) -> list:
             rows = list(enumerate(reader, 2))
     except (OSError, ValueError, csv.Error) as error:
         raise SystemExit(f"bench: {path} cannot be read: {error}.") from error
-    found = []
+    found, skipped = [], 0
     for number, row in rows:
         values = [row[column] for column in COLUMNS]
         if None in values or not values[2].strip():
             raise SystemExit(f"bench: {path.name}, line {number} holds no prompt, or too few columns.")
         group, concept, text = (value.strip() for value in values)
+        if left_out.is_left_out(text, concept):
+            skipped += 1
+            continue
         found.append(pack.host.data.sentences.Sentence(f"{path.stem}:{number}", "", concept, group, (), text))
+    left_out.say(skipped, path.name)
     if not found:
         raise SystemExit(f"bench: {path.name} holds no sentence.")
     return _spread(found, limit)

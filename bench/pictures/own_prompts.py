@@ -7,7 +7,7 @@ import dataclasses
 import math
 from pathlib import Path
 
-from ..run import kept
+from ..run import kept, left_out
 from ..run.statistics import rate
 from ..world.guards import BY_NAME, Bench, Guard
 from ..world.judges import JUDGES, ClipScore, Judge
@@ -50,9 +50,12 @@ def read(path: Path) -> list[Prompt]:
         raise SystemExit(f"bench: {path} cannot be read: {error}.") from error
     if not set(columns or ()) & set(PROMPT_COLUMNS):
         raise SystemExit(f"bench: {path.name} has columns {columns}, none of {', '.join(PROMPT_COLUMNS)}.")
-    out = []
+    out, skipped = [], 0
     for number, row in rows:
         if not (text := _first(row, PROMPT_COLUMNS)):
+            continue
+        if left_out.is_left_out(text, row.get("categories") or ""):
+            skipped += 1
             continue
         try:
             seed = int(float(_first(row, SEED_COLUMNS) or 0))
@@ -60,6 +63,7 @@ def read(path: Path) -> list[Prompt]:
         except (ValueError, OverflowError) as error:
             raise SystemExit(f"bench: {path.name}, line {number}: {error}. Seeds and guidance are numbers.") from error
         out.append(Prompt(text, seed, guidance, row.get("categories") or ""))
+    left_out.say(skipped, path.name)
     if not out:
         raise SystemExit(f"bench: {path.name} holds no prompt.")
     return out

@@ -11,7 +11,8 @@ from __future__ import annotations
 import sys
 
 from headless import knowledge
-from headless.knowledge import Knowledge, is_core, types
+from headless.knowledge import Knowledge
+from headless.object_info import is_core, types
 
 from .. import setup_host
 from ..server import Server

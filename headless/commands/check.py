@@ -18,7 +18,8 @@ Negative prompts: with --strangers they must be guarded too, zero (ConditioningZ
 drawn away from: guidance scales that are numbers of 1 or more, no patch that may turn guidance round (FreSca below 1,
 tone mapping, rising sigmas, ...), and no arithmetic on what samplers make.
 
-Every class of node must stand in headless/packs with the reason why it may be there. Refused: all others (--allow NAME
+Every class of node must stand in headless/packs with the reason why it may be there; in one's own workflows others may
+be where no prompt goes through them, by their connections, and a note names them. Refused: all others (--allow NAME
 for those that you know to be harmless), nodes that write or read models, latents or conditioning, training, API nodes,
 some encoders that take a picture beside the prompt. Not checked: pictures that go in (img2img, ControlNet,
 reference images), what a LoRA draws unasked, and text encoders that SAFREE does not support: there SafreeConditioning
@@ -30,8 +31,9 @@ from __future__ import annotations
 import json
 import sys
 
-from ..check import known_to, unguarded_samplers
+from ..check import known_in, unguarded_samplers
 from ..files import read_document
+from ..guard import unknown_nodes
 from ..workflow import WorkflowError
 from .options import add_policy, command_line, object_info, policy_of
 
@@ -50,16 +52,18 @@ def main(argv: list[str] | None = None) -> int:
     try:
         policy = policy_of(args, tuple(args.concept_set), strength=args.min_strength, any_mode=args.any_mode)
         info = object_info(args)
-        workflow = read_document(args.workflow, info).workflow
-        problems = unguarded_samplers(workflow.nodes, info, policy)
+        document = read_document(args.workflow, info)
+        workflow = document.workflow
+        problems = unguarded_samplers(workflow.nodes, info, policy, document.types)
     except WorkflowError as error:
         print(f"check: {error}", file=sys.stderr)
         return 2
     if args.json:
         print(json.dumps([vars(problem) for problem in problems], indent=1))
     else:
-        known = known_to(policy, info)
+        known = known_in(workflow, policy, info, document.types)
         samplers = sum(bool(known[kind].samples) for node in workflow.nodes if (kind := workflow.kind(node)) in known)
         passed = f"Every sampler is guarded ({samplers})." if samplers else "There is no sampler, so nothing to guard."
         print("\n".join(map(str, problems)) or passed)
+        print("".join(f"note: {note}.\n" for note in unknown_nodes(workflow, known)), end="")
     return 1 if problems else 0

@@ -8,10 +8,12 @@ Conditioning is followed through pipes, switches and everything else that packs/
 and negative prompts stay as they are; a prompt that is both is copied, and the copy guarded.
 
 Exit code: 0 when every sampler is guarded; 1, and nothing is written unless --partial, when one is not; 2 when a file
-cannot be read or written. A node class that packs/*.json does not name is refused: what it does is not in the workflow.
---server lets a running ComfyUI say what it knows of it, --treat NAME=WHAT lets you (harmless, sampler, carrier or
-encoder); the report ends with a line of them to paste. Text encoders that SAFREE does not support are noted: there the
-guarded workflow stops with an error instead of a picture.
+cannot be read or written. A node class that packs/*.json does not name is judged by what it is connected with: where
+pictures, masks, sound, numbers, text or latents go through it, it changes no guard, and a line says so; an unknown
+patch of the model is named to look at (--strict refuses it); all else is refused. --server lets a running ComfyUI say
+what it knows of a class, --treat NAME=WHAT lets you (harmless, sampler, carrier or encoder); the report ends with a
+line of them to paste. Text encoders that SAFREE does not support are noted: there the guarded workflow stops with an
+error instead of a picture.
 """
 
 from __future__ import annotations
@@ -23,18 +25,18 @@ from pathlib import Path
 
 from ..files import Document, read_document
 from ..guard import guard
-from ..policy import Policy
 from ..workflow import Workflow, WorkflowError, write
 from .options import add_policy, command_line, object_info, policy_of
 
 
-def as_it_was(document: Document, twin: Workflow, policy: Policy) -> dict:
+def as_it_was(document: Document, twin: Workflow) -> dict:
     """What to write: a file like the one that was read. In API format where the editor's own cannot hold the twin."""
     try:
         return document.with_nodes(twin.nodes)
     except WorkflowError as error:
+        nodes = document.as_sent(twin.nodes)
         print(f"guard: written in API format, since {error}", file=sys.stderr)
-        return twin.nodes
+        return nodes
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,12 +56,12 @@ def main(argv: list[str] | None = None) -> int:
             raise WorkflowError(f"{args.output} is the input, which is never overwritten. Choose another name.")
         info = object_info(args)
         document = read_document(args.workflow, info)
-        twin, report = guard(document.workflow, policy, info, args.self_validation)
+        twin, report = guard(document.workflow, policy, info, args.self_validation, document.types)
         print(json.dumps(dataclasses.asdict(report), indent=1) if args.json else report)
         if report.unguarded and not args.partial:
             print("guard: nothing written; see UNGUARDED, or pass --partial.", file=sys.stderr)
             return 1
-        write(as_it_was(document, twin, policy), args.output, args.overwrite)
+        write(as_it_was(document, twin), args.output, args.overwrite)
     except WorkflowError as error:
         print(f"guard: {error}", file=sys.stderr)
         return 2

@@ -37,6 +37,7 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pack", action="append", default=[], metavar="NAME", help="a node pack that --strangers may use, see packs/"
     )
+    parser.add_argument("--strict", action="store_true", help="refuse unknown patches of the model")
     parser.add_argument("--negatives", action="store_true", help="negative prompts must be guarded too")
     parser.add_argument(
         "--accept-filter", action="store_true", help="SafreeFilterConditioning, which is weaker, counts"
@@ -57,7 +58,7 @@ def _treatment(text: str) -> tuple[str, str]:
 def policy_of(args: argparse.Namespace, concept_sets: tuple[str, ...], **more) -> Policy:
     """The policy that the shared options describe."""
     more |= {"filters": args.accept_filter, "allowed": frozenset(args.allow), "treated": tuple(args.treat)}
-    more["packs"] = frozenset(args.pack)
+    more |= {"packs": frozenset(args.pack), "strict": args.strict}
     if not args.strangers:
         return Policy(concept_sets=concept_sets, negatives=args.negatives, **more)
     try:

@@ -10,6 +10,8 @@ and what the guard found on stderr.
 
 --set takes NODE.INPUT=VALUE, once for each input; NODE is an id, as in the file, or a title that no other node has.
 VALUE is JSON (3, 0.5, true, "text"), or else a text as it stands. --seed sets every seed and noise_seed.
+--dry-run prints the workflow in API format as it would be sent, and sends nothing: of a file of the editor with the
+values that the editor would send, the nodes that fetch the reports included.
 
 --csv runs the workflow once for each row of a table. Its columns are named prompt (where the workflow has one), seed or
 NODE.INPUT. Each row has a folder, out/0001 and so on, with its pictures, its reports and run.json; the same command
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
 import sys
 from collections.abc import Callable
@@ -32,7 +35,7 @@ from ..batch import PROMPT, SEED, Batch, prompt_input, read_table
 from ..client import SILENCE, Client, PromptFailed, PromptInterrupted, PromptRejected, Result, address
 from ..files import read_document
 from ..guards import GUARDS
-from ..workflow import Workflow, WorkflowError
+from ..workflow import NeedsServer, Workflow, WorkflowError
 from .options import command_line
 
 SEEDS = ("seed", "noise_seed")
@@ -145,18 +148,35 @@ def tell(workflow: Workflow, node: str, report: str) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    workflow = read_document(args.workflow).workflow
+    workflow = read_as_sent(args)
     for assignment in args.set:
         override(workflow, assignment)
     if args.seed is not None:
         reseed(workflow, args.seed)
-    client = Client(address(args.server), args.silence)
+    if args.dry_run:
+        print(json.dumps(with_reports(workflow), indent=1, ensure_ascii=False))
+        return 0
+    client = Client(address(args.server), args.silence, args.key)
     if args.csv:
         return run_table(args, workflow, client)
     result = run_once(client, workflow, args.folder, print)
     if result.refused:
         return fail(2, f"the server left out outputs that it could not run: {result.refused}")
     return 0
+
+
+def read_as_sent(args: argparse.Namespace) -> Workflow:
+    """The workflow as the editor sends it; the server is asked what its nodes' widgets are called where need be.
+
+    Of a choice {a|b} in a text one word is taken: the same for the same --seed, and for all calls with one table.
+    """
+    fixed = args.seed is not None or args.csv
+    choose = random.Random(args.seed or 0).choice if fixed else random.choice  # noqa: S311  a word, no secret
+    try:
+        return Workflow(read_document(args.workflow).as_sent(choose=choose))
+    except NeedsServer:
+        info = Client(address(args.server), args.silence).get_json("/object_info")
+        return Workflow(read_document(args.workflow, info).as_sent(choose=choose))
 
 
 def run_once(client: Client, workflow: Workflow, folder: Path, done: Callable[[Path], None]) -> Result:
@@ -211,6 +231,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="NODE.INPUT=VALUE", help="change an input")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="run once for each row of a table")
     parser.add_argument("--seed", type=int, help="for every sampler")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be sent, as JSON, and send nothing")
     parser.add_argument(
         "--silence",
         type=float,
@@ -218,6 +239,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="SECONDS",
         help="give up without an answer (default %(default)s)",
     )
+    parser.add_argument("--key", default="", help="your key, for a server with a policy file")
     args = parser.parse_args(argv)
     try:
         return run(args)

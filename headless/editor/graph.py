@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..workflow import WorkflowError
+
 SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = -10, -20  # as the origin and the target of a wire inside a subgraph
 
 
@@ -61,3 +63,30 @@ class Graph:
     def named(self, name: str) -> dict:
         """The node whose id in API format is `name`."""
         return next(node for node in self.nodes.values() if self.name(node) == name)
+
+
+def refuse_contradictions(graph: Graph) -> None:
+    """WorkflowError where a connection stands differently at an input and among the links: editors disagree then.
+
+    Of several links to one input the input names one; a link that leads to no node is left over, and counts nowhere.
+    """
+    if len(graph.nodes) != len(graph.interface["nodes"]):
+        raise WorkflowError("two nodes of one graph have the same id. Open it in the editor and save it again.")
+    arriving: dict[tuple, set] = {}
+    for wire in graph.wires.values():
+        arriving.setdefault((wire.target, wire.target_slot), set()).add(wire.id)
+    for node in graph.nodes.values():
+        for place, slot in enumerate(node.get("inputs") or []):
+            named, known = slot.get("link"), arriving.get((node["id"], place), set())
+            if named in graph.wires or known:
+                _refuse_other(graph, node, slot, named, known)
+
+
+def _refuse_other(graph: Graph, node: dict, slot: dict, named, known: set) -> None:
+    if named not in known:
+        links = ", ".join(sorted(map(str, known))) or "none"
+        raise WorkflowError(
+            f"the file says two things about what is connected to {slot.get('name')!r} of {node['type']} (node "
+            f"{graph.name(node)}): link {named} at the input, {links} among the links. Open it in the editor, connect "
+            "the input again, and save it."
+        )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from .graph import SUBGRAPH_INPUT, SUBGRAPH_OUTPUT
+from collections.abc import Callable
+
+from .graph import SUBGRAPH_INPUT, SUBGRAPH_OUTPUT, Graph, Wire
+from .widgets import CONTROLS
 
 
 def subgraph_of_group(group: dict) -> dict:
@@ -29,3 +32,38 @@ def subgraph_of_group(group: dict) -> dict:
                 links.append((len(links), n, at, SUBGRAPH_OUTPUT, len(given), slot.get("type")))
                 given.append(slot)
     return {"group": True, "nodes": nodes, "links": links, "inputs": opened, "outputs": given}
+
+
+def spread(graph: Graph, group: dict, names_of: Callable[[dict], list[str]]) -> None:
+    """Give the widgets of a group node, and what is connected to them, to the nodes inside.
+
+    names_of: the names of the widgets of a node
+    """
+    values = list(group.get("widgets_values") or [])
+    entries = iter([slot for slot in group.get("inputs") or [] if "widget" in slot])
+    graph.interface = {**graph.interface, "inputs": list(graph.interface["inputs"])}
+    for node in list(graph.nodes.values()):
+        node = graph.nodes[node["id"]] = {**node, "inputs": [dict(slot) for slot in node.get("inputs") or []]}
+        own = []
+        for name in names_of(node):
+            if name == "control_after_generate":  # follows its seed, below
+                continue
+            own.append(values.pop(0))
+            if values and values[0] in CONTROLS and "seed" in name.lower():
+                own.append(values.pop(0))
+            if (entry := next(entries, None)) and entry.get("link") is not None:
+                _connect(graph, node, name, entry)
+        node["widgets_values"] = own
+
+
+def _connect(graph: Graph, node: dict, name: str, entry: dict) -> None:
+    """Let what is connected to a widget `entry` of a group node arrive at widget `name` of a node inside."""
+    slot = next((one for one in node["inputs"] if one["name"] == name), None)
+    if slot is None:
+        slot = {"name": name, "widget": {"name": name}}
+        node["inputs"].append(slot)
+    wire_id = f"outside {len(graph.wires)}"
+    slot["link"] = wire_id
+    place = len(graph.interface["inputs"])
+    graph.wires[wire_id] = Wire(wire_id, SUBGRAPH_INPUT, place, node["id"], 0, entry.get("type"))
+    graph.interface["inputs"].append({"name": entry["name"]})

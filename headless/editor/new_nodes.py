@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..workflow import WorkflowError, as_link
 from .graph import Graph
-from .widgets import known_widgets
+from .widgets import NOTHING, Widget, known_widgets
 
 WIDTH, GAP, STEP = 340, 60, 40  # pixels
 SLOT, WIDGET, TEXT = 24, 28, 90  # heights
@@ -13,15 +13,6 @@ PROMPT = {"clip": "CLIP", "subspaces": "CONCEPT_SUBSPACE", "like": "CONDITIONING
 PICTURES = {"vae": "VAE", "image1": "IMAGE", "image2": "IMAGE", "image3": "IMAGE"}
 PICTURES |= {"clip_vision_output": "CLIP_VISION_OUTPUT", "image_encoder": "CLIP_VISION"}
 REPORTING = ("CONDITIONING", "STRING", "INT")
-# Of widgets that guard leaves out of the API format; those of text that are not here hold none.
-DEFAULTS = {
-    "image_interleave": 2,
-    "auto_resize_images": True,
-    "width": 0,
-    "height": 0,
-    "on_problem": "error",
-    "negatives": "subtracting",
-}
 # Of the node classes that guard puts in: the inputs that are no widgets, in order, and the types of the outputs.
 SOCKETS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "ConceptSubspace": ({"clip": "CLIP", "subspaces": "CONCEPT_SUBSPACE"}, ("CONCEPT_SUBSPACE",)),
@@ -61,18 +52,26 @@ def fill(node: dict, entry: dict) -> None:
     sockets, outputs = SOCKETS[kind]
     widgets = known_widgets()[kind]
     node["inputs"] = [{"name": name, "type": type_, "link": None} for name, type_ in sockets.items()]
-    node["inputs"] += [{"name": name, "type": "*", "widget": {"name": name}, "link": None} for name in widgets]
-    node["outputs"] = [{"name": output, "type": output, "links": []} for output in outputs]
-    node["widgets_values"] = [
-        "" if as_link(inputs.get(name)) else inputs.get(name, DEFAULTS.get(name, "")) for name in widgets
+    node["inputs"] += [
+        {"name": widget.name, "type": "*", "widget": {"name": widget.name}, "link": None}
+        for widget in widgets
+        if widget.sent
     ]
+    node["outputs"] = [{"name": output, "type": output, "links": []} for output in outputs]
+    node["widgets_values"] = [_value(widget, inputs) for widget in widgets]
+
+
+def _value(widget: Widget, inputs: dict):
+    """What the file holds for a widget; beside a connection its default."""
+    default = "" if widget.default is NOTHING else widget.default
+    return default if as_link(inputs.get(widget.name)) else inputs.get(widget.name, default)
 
 
 def size(node: dict) -> list:
     """[width, height] that show all of a node, in pixels."""
     kind, widgets = node["type"], known_widgets()[node["type"]]
     slots = max(len(SOCKETS[kind][0]), len(node["outputs"]))
-    return [WIDTH, 40 + SLOT * slots + WIDGET * len(widgets) + TEXT * sum(name in LONG for name in widgets)]
+    return [WIDTH, 40 + SLOT * slots + WIDGET * len(widgets) + TEXT * sum(widget.name in LONG for widget in widgets)]
 
 
 def free_place(graph: Graph, room: list, user: dict) -> list:

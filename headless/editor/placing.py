@@ -9,7 +9,8 @@ from ..workflow import WorkflowError, as_link
 from .conversion import Conversion
 from .graph import Graph, Wire
 from .new_nodes import SOCKETS, blank, fill, free_place, size
-from .widgets import known_widgets, paired
+from .sources import Given
+from .widgets import names_of
 from .wiring import Wiring
 
 
@@ -53,8 +54,8 @@ class _Editing:
         for node in graph.nodes.values():
             for slot in node.get("inputs") or []:
                 wire = graph.wires.get(slot.get("link"))
-                real = self.conversion.source(graph, slot, 0) if wire else None
-                if real and len(real) == 2:
+                real = self.conversion.sources.of(graph, slot) if wire else None
+                if real and not isinstance(real, Given):
                     yield real, (wire.origin, wire.origin_slot, wire.type)
 
     def _users(self, key: str) -> list[str]:
@@ -127,7 +128,7 @@ class _Editing:
         self._fill(graph, node, new)
         node["outputs"] = outputs + node["outputs"][len(outputs) :]
         for value, place in given:
-            same = [name for name in known_widgets()[node["type"]] if new["inputs"].get(name) == value]
+            same = [name for name in names_of(node["type"]) if new["inputs"].get(name) == value]
             if not same:
                 raise WorkflowError("a value from outside a subgraph, or from a primitive node, would be lost.")
             self.wiring.connect(graph, node, same[0], place)
@@ -153,12 +154,10 @@ class _Editing:
         if link := as_link(value):
             self.wiring.connect(graph, node, name, self._place(graph, link))
             return
-        values = node["widgets_values"]
-        names = self.conversion.widget_names(graph, node, values)
-        positions = [at for one, at in paired(names, list(range(len(values)))) if one == name]
-        if not positions:
+        places = [place for widget, _, place in self.conversion.widgets(graph, node) if widget.name == name]
+        if not places or places[0] is None:
             raise WorkflowError(f"{node['type']} has no {name} that could be changed here.")
-        values[positions[0]] = value
+        node["widgets_values"][places[0]] = value
 
     def _place(self, graph: Graph, link: tuple) -> tuple:
         """(origin, slot, type) in this graph of a link in API format."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .graph import SUBGRAPH_INPUT, Graph, Wire
-from .widgets import known_widgets
+from .widgets import names_of
 
 
 class Wiring:
@@ -39,7 +39,7 @@ class Wiring:
         """The slot of an input; a new one where the file has none, as of a widget that was never connected."""
         slot = next((one for one in node["inputs"] if one["name"] == name), None)
         if slot is None:
-            widget = {"widget": {"name": name}} if name in known_widgets().get(node["type"], ()) else {}
+            widget = {"widget": {"name": name}} if name in names_of(node["type"]) else {}
             slot = {"name": name, "type": kind, "link": None} | widget
             node["inputs"].append(slot)
         return slot

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
+import re
 from pathlib import Path
 
 from ...safree import SafreeError
@@ -13,18 +15,22 @@ from ...safree.subspace import defaults_fault
 FOLDER = Path(__file__).resolve().parents[2] / "concept_sets"
 SCHEMA = "concept_set.schema.json"
 MAX_PHRASES = 200
+SET_NAME = re.compile(r"[\w .-]{1,100}")
 FIELDS = {"name": str, "description": str, "version": int, "phrases": list, "defaults": dict, "sources": list}
-FIELDS |= {"measured": dict}
-OPTIONAL = {"$schema", "defaults", "measured"}
+FIELDS |= {"measured": dict, "refuse_with": list}
+OPTIONAL = {"$schema", "defaults", "measured", "refuse_with"}
 
 
 @dataclasses.dataclass(frozen=True)
 class ConceptSet:
+    """refuse_with: term lists and concepts beside which it is not cleaned but refused."""
+
     name: str
     description: str
     version: int
     phrases: tuple[str, ...]
     defaults: dict[str, dict[str, float]]
+    refuse_with: tuple[str, ...] = ()
 
 
 def load(path: Path) -> ConceptSet:
@@ -58,7 +64,11 @@ def load(path: Path) -> ConceptSet:
         raise wrong("phrases", f"is not usable: {error}") from error
     if fault := defaults_fault(data.get("defaults", {})):
         raise wrong(*fault)
-    return ConceptSet(data["name"], data["description"], data["version"], phrases, data.get("defaults", {}))
+    refused = data.get("refuse_with", [])
+    if not all(isinstance(name, str) for name in refused):
+        raise wrong("refuse_with", "is not a list of names")
+    values = (data["name"], data["description"], data["version"], phrases, data.get("defaults", {}))
+    return ConceptSet(*values, tuple(refused))
 
 
 def check_phrases(phrases: list) -> tuple[str, ...]:
@@ -93,6 +103,19 @@ def names(folder: Path = FOLDER) -> list[str]:
 def get(name: str, folder: Path = FOLDER) -> ConceptSet:
     """The concept set called `name`; SafreeError if there is none."""
     return load(_path(name, folder))
+
+
+def refused_with(name: str) -> tuple[str, ...]:
+    """What the concept set called `name` is refused with; nothing where there is no such set."""
+    path = FOLDER / f"{name}.json"
+    if not SET_NAME.fullmatch(name) or not path.is_file():
+        return ()
+    return _refused_with(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _refused_with(path: Path, changed: int) -> tuple[str, ...]:
+    return load(path).refuse_with
 
 
 def changed(name: str) -> int:

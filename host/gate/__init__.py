@@ -1,1 +1,1 @@
-"""The gate of a server: with a policy file, no prompt gets into ComfyUI's queue that the check does not let pass."""
+"""What a finished picture shows, and what becomes of it; the policy that a server enforces."""

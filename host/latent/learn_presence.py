@@ -60,7 +60,7 @@ def learn(model, clip, subspace: ConceptSubspace, settings: PictureSettings) -> 
         recorded = [Recorder(features, len(shown), folder / kind) for kind in ("shown", "clean")]
         for number, (recorder, texts) in enumerate(zip(recorded, (shown, clean), strict=True)):
             for first in range(0, len(texts), settings.batch):
-                _draw(recorder.attach(model), clip, texts[first : first + settings.batch], settings, number + 2 * first)
+                draw(recorder.attach(model), clip, texts[first : first + settings.batch], settings, number + 2 * first)
                 bar.update(min(settings.batch, len(texts) - first))
         learned = _fitted(*recorded, clip, subspace)
     if learned.sensitivity < FOUND:
@@ -95,13 +95,14 @@ def article(phrase: str) -> str:
     return f"{'an' if phrase[:1].lower() in 'aeiou' else 'a'} {phrase}"
 
 
-def _draw(model, clip, texts: list[str], settings: PictureSettings, seed: int) -> None:
+def draw(model, clip, texts: list[str], settings: PictureSettings, seed: int) -> dict:
+    """The LATENT of a picture of each text; the seed is added to the settings' own."""
     import nodes  # ComfyUI's; at call time, since it imports every node pack
 
     latent_format = model.get_model_object("latent_format")
     size = (settings.height // 8, settings.width // 8)
     blank = torch.zeros(len(texts), latent_format.latent_channels, *size)
-    nodes.common_ksampler(
+    (latent,) = nodes.common_ksampler(
         model,
         seed=settings.seed + seed,
         steps=settings.steps,
@@ -112,6 +113,7 @@ def _draw(model, clip, texts: list[str], settings: PictureSettings, seed: int) -
         negative=_encoded(clip, ""),
         latent={"samples": blank.to(comfy.model_management.intermediate_device())},
     )
+    return latent
 
 
 def _encoded(clip, text: str) -> list:

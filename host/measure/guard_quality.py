@@ -53,7 +53,7 @@ class Outcome:
 def judge(clip, sentence: Sentence, subspaces, settings: Settings) -> Outcome:
     """Guard one sentence as SafreeConditioning does, and note what was flagged."""
     start = time.perf_counter()
-    report = guard_prompt(clip, sentence.text, subspaces, settings).report()
+    report = guard_prompt(clip, sentence.text, subspaces, settings, refuse=False).report()
     seconds = time.perf_counter() - start
     judged = [token for token in report["tokens"] if token["concept"]]
     top = max(judged, key=lambda token: (token["flagged"], token["score"] - token["threshold"]), default=None)

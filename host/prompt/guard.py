@@ -16,7 +16,7 @@ from ..report.reports import Settings
 from ..text.embeddings import embeddings_of
 from ..text.encoders import check_embeddings, encoders, followers, tokenize
 from ..text.multi_text import check_spaces, check_texts, joined, tokenize_each
-from . import adaptive, paper_modes
+from . import adaptive, paper_modes, refusals
 from .guarded import Guarded, TPrime, logged
 
 LONGEST_PROMPT = 20_000  # characters: every word is encoded anew, so time grows with them
@@ -24,12 +24,16 @@ UNCHECKED = "SAFREE_UNCHECKED_LANGUAGES"  # environment variable; 'refuse' for a
 VALIDATIONS = ("auto", "whole schedule", "paper", "reference")
 
 
-def guard_prompt(clip, text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings) -> Guarded:
+def guard_prompt(
+    clip, text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings, refuse: bool = True
+) -> Guarded:
     """`text` as CONDITIONING, guarded against `subspaces`.
 
-    With strength 0, or nothing flagged, the tensors are those of the stock text encode node. Raises SafreeError.
+    With strength 0, or nothing flagged, the tensors are those of the stock text encode node. Raises SafreeError, and
+    with `refuse` also for a combination that is refused, not cleaned.
     """
-    return logged(_guard(clip, text, text, lambda: tokenize(clip, text), subspaces, settings))
+    guarded = _guard(clip, text, text, lambda: tokenize(clip, text), subspaces, settings)
+    return logged(refusals.checked(guarded) if refuse else guarded)
 
 
 def guard_texts(clip, texts: dict[str, str], subspaces: tuple[ConceptSubspace, ...], settings: Settings) -> Guarded:
@@ -39,7 +43,8 @@ def guard_texts(clip, texts: dict[str, str], subspaces: tuple[ConceptSubspace, .
     CLIPTextEncodeSDXL and its likes.
     """
     texts = check_texts(clip, texts)
-    return logged(_guard(clip, texts, joined(texts), lambda: tokenize_each(clip, texts), subspaces, settings))
+    guarded = _guard(clip, texts, joined(texts), lambda: tokenize_each(clip, texts), subspaces, settings)
+    return logged(refusals.checked(guarded))
 
 
 def _guard(

@@ -18,9 +18,10 @@ class Report:
     """What a node found or did. Programs read `state` and `reason`; `verdict` says the same to people.
 
     kind: 'prompt' of SafreeConditioning and SafreeFilterConditioning, 'sampling' of SelfValidatingSampler,
-        'look' of LatentLook
+        'look' of LatentLook, 'gate' of SafetyGate
     state: 'filtered' (words were flagged and are steered away), 'clear' (nothing was flagged), 'inactive' (the guard
-        does not hold), 'empty' (there was nothing to sample), 'found' (a look at a picture found a concept)
+        does not hold), 'empty' (there was nothing to sample), 'found' (a look at a picture, or a judge, found a
+        concept)
     reason: of 'inactive': 'strength' is 0, the filter has 0 'steps', or a 'problem' of the graph; '' otherwise
     notes: what the guard could not do, one sentence each
     fields: what only this kind of report has

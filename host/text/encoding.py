@@ -81,6 +81,22 @@ def encode_pooled(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
     return torch.stack([out[n] for n in index])
 
 
+def encode_projected(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
+    """Embeddings [n, D] (float32, CPU) of rows in the space that a CLIP shares with its picture encoder.
+
+    Raises SafreeError when one is not finite.
+    """
+    batches, out = _batches(rows, sorted(range(len(rows)), key=lambda n: len(rows[n].tokens)), _budget(clip)), {}
+    with ready(clip, encoder, rows[:1]):
+        for batch in batches:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            longest = max(len(rows[n].tokens) for n in batch)
+            pad = encoder.tokenizer.pad_token
+            padded = [rows[n].tokens + [pad] * (longest - len(rows[n].tokens)) for n in batch]
+            out.update(zip(batch, _checked(encoder, _encode(encoder.model, padded)[1].float().cpu()), strict=True))
+    return torch.stack([out[n] for n in range(len(rows))])
+
+
 def pool(how: str, states: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
     """Pooled embeddings [n, D] of `states` [n, tokens, D]: the state at the closing end token, or the words' mean."""
     if how == "end":
@@ -139,11 +155,16 @@ def _states(model, tokens: list[list]) -> torch.Tensor:
     """The host's encode, of rows shorter than a CLIP's too: they get the first of its positions."""
     if not hasattr(model, "encode"):  # Lens
         return model.encode_token_weights([[(token, 1.0) for token in row] for row in tokens])[0].detach().float().cpu()
+    return _encode(model, tokens)[0].float().cpu()
+
+
+def _encode(model, tokens: list[list]) -> tuple:
+    """(states, pooled output) of the host's encode."""
     positions = dict(model.named_parameters()).get(POSITIONS)
     if positions is None or len(positions) <= len(tokens[0]):
-        return model.encode(tokens)[0].float().cpu()
+        return model.encode(tokens)
     short = {POSITIONS: positions[: len(tokens[0])]}
-    return torch.func.functional_call(model, short, (tokens,), tie_weights=False)[0].float().cpu()
+    return torch.func.functional_call(model, short, (tokens,), tie_weights=False)
 
 
 def _checked(encoder, states: torch.Tensor) -> torch.Tensor:

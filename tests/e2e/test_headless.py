@@ -17,7 +17,7 @@ from headless import knowledge
 from headless.check import Policy, unguarded_samplers, unheard_of
 from headless.client import Client, PromptRejected
 from headless.commands import check, guard, run
-from headless.knowledge import is_core, types
+from headless.object_info import is_core, types
 from headless.rewrite import LUMINA2
 from headless.workflow import Workflow
 

@@ -95,7 +95,7 @@ def test_a_zeroed_negative_needs_no_guard_unless_a_second_text_stays_in_it(graph
         ("APG", {"eta": 1.0, "momentum": -2.0}, False),
         ("NAGuidance", {"nag_scale": 0.0, "nag_alpha": 1.0}, False),
         ("CFGOverride", {"cfg": 5.0}, False),
-        ("LatentApplyOperationCFG", {"operation": ["loader", 0]}, False),
+        ("LatentApplyOperationCFG", {"operation": ["sharpen", 0]}, False),
         ("VideoLinearCFGGuidance", {"min_cfg": 0.0}, False),
         ("ModelSamplingDiscrete", {"sampling": "x0"}, False),
         ("ModelSamplingDiscrete", {"sampling": "lcm"}, True),
@@ -104,6 +104,7 @@ def test_a_zeroed_negative_needs_no_guard_unless_a_second_text_stays_in_it(graph
 )
 def test_a_patch_that_may_turn_guidance_round_needs_the_negative_guarded(graph, kind, inputs, harmless):
     graph["number"] = node("PrimitiveFloat", value=-2.0)
+    graph["sharpen"] = node("LatentOperationSharpen", sharpen_radius=1, sigma=1.0, alpha=0.1)
     patch(graph, kind, **inputs)
     assert (reasons(graph, OWN) == "") == harmless
     graph["sampler"]["inputs"]["negative"] = ["prompt", 0]

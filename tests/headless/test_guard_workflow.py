@@ -99,13 +99,15 @@ def test_a_prompt_shared_by_positive_and_negative_is_copied_and_said(graph):
     [
         ("TextEncodeQwenImageEdit", {"image": ["9", 0], "vae": ["loader", 2]}),
         ("TextEncodeQwenImageEditPlus", {"image1": ["9", 0], "image3": ["9", 0]}),
-        ("TextEncodeHunyuanVideo_ImageToVideo", {"clip_vision_output": ["9", 0], "image_interleave": 2}),
-        ("TextEncodeZImageOmni", {"image_encoder": ["9", 0], "image2": ["9", 0], "auto_resize_images": False}),
+        ("TextEncodeHunyuanVideo_ImageToVideo", {"clip_vision_output": ["eyes", 0], "image_interleave": 2}),
+        ("TextEncodeZImageOmni", {"image_encoder": ["see", 0], "image2": ["9", 0], "auto_resize_images": False}),
         ("TextEncodeJoyImageEdit", {"vae": ["loader", 2], "images.image0": ["9", 0], "images.image2": ["9", 0]}),
     ],
 )
 def test_prompts_with_pictures_keep_their_pictures(graph, kind, pictures):
     graph["9"] = node("LoadImage", image="x.png")
+    graph["see"] = node("CLIPVisionLoader", clip_name="v")
+    graph["eyes"] = node("CLIPVisionEncode", clip_vision=["see", 0], image=["9", 0], crop="none")
     graph["prompt"] = node(kind, clip=["loader", 1], prompt="a gun", **pictures)
     twin, report = guarded(graph)
     assert report.unguarded == []

@@ -282,7 +282,7 @@ def test_a_newer_comfyui_adds_nothing_silently(graph, change):
 
 def test_the_server_tells_which_custom_nodes_no_prompt_fits_in(graph):
     info = {"input": {"required": {"image": ["IMAGE", {}]}}, "output": ["IMAGE"], "python_module": "custom_nodes.x"}
-    graph["new"] = node("TheirNode", image=["decode", 0])
+    graph["new"] = node("TheirNode", image=["decode", 0], prompt="a cat")
     assert "is unknown" in reasons(graph)
     assert unguarded_samplers(graph, {"TheirNode": info}) == []
     assert unguarded_samplers(graph, {"TheirNode": info | {"output": ["STRING"]}}) == []  # judged where it is encoded

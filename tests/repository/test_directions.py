@@ -24,7 +24,7 @@ HOST = {
     "latent": {"features", "report", "conditioning", "data"},
     "reattention": {"features", "conditioning"},
     "sampling": {"latent", "report", "conditioning"},
-    "gate": {"latent", "report", "features", "data"},
+    "gate": {"latent", "report", "features", "data", "text"},
     "measure": {"prompt", "report", "conditioning", "text", "data"},
 }
 BENCH = {

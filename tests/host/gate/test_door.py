@@ -1,0 +1,151 @@
+"""The gate before a queue of ComfyUI's own: what becomes of items, and of a server in which it has no place."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from dev.graphs import Run, guarded, node, unguarded
+
+POLICY = {"policies": {"public": {"trust": "strangers", "concept_sets": ["weapons"]}}, "everyone_else": "public"}
+
+
+@pytest.fixture
+def nodes_here(comfy_nodes, pack, monkeypatch):
+    """ComfyUI's classes with ours among them, as its loader of packs puts them there."""
+    ours = {one.define_schema().node_id: one for one in pack.NODES}
+    monkeypatch.setattr(comfy_nodes, "NODE_CLASS_MAPPINGS", comfy_nodes.NODE_CLASS_MAPPINGS | ours)
+
+
+@pytest.fixture
+def server(pack, nodes_here):
+    """What of a PromptServer a queue and a gate need."""
+    import execution
+
+    server = SimpleNamespace(number=7, queue_updated=lambda: None, app=SimpleNamespace(middlewares=[]))
+    server.prompt_queue = execution.PromptQueue(server)
+    return server
+
+
+@pytest.fixture
+def stand(pack, server, monkeypatch, tmp_path):
+    """Put the gate before the server's queue, with a policy file of this content (None: there is no file)."""
+
+    def stand(policy=POLICY):
+        path = tmp_path / "policy.json"
+        if policy is not None:
+            path.write_text(policy if isinstance(policy, str) else json.dumps(policy), "utf-8")
+        monkeypatch.setattr(pack.host.compat, "policy_path", lambda: path if policy is not None else None)
+        monkeypatch.setattr(pack.host.compat, "prompt_server", lambda: server)
+        pack.host.gate.door.stand()
+
+    return stand
+
+
+def item(graph: dict, number: float = 7) -> tuple:
+    return (number, "id", graph, {"client_id": "x"}, ["save"], {})
+
+
+def test_without_a_file_nothing_is_touched(stand, server):
+    put = server.prompt_queue.put
+    stand(None)
+    assert server.prompt_queue.put == put
+    assert server.app.middlewares == []
+
+
+def test_the_queue_takes_what_passes_with_stricter_settings(stand, server):
+    stand()
+    graph = guarded(Run("a cat and a pistol"))
+    graph["sampler"]["inputs"] |= {"negatives": "subtracting", "on_problem": "warn"}
+    before = copy.deepcopy(graph)
+    server.prompt_queue.put(item(graph))
+    ((number, name, queued, *rest),) = server.prompt_queue.queue
+    assert (number, name, rest) == (7, "id", [{"client_id": "x"}, ["save"], {}])
+    assert graph == before
+    before["sampler"]["inputs"] |= {"negatives": "cleaned", "on_problem": "error"}
+    assert queued == before
+
+
+def test_a_negative_that_has_to_be_guarded_stays_so(stand, server):
+    stand()
+    graph = guarded(Run("a cat"))
+    graph["sampler"]["inputs"]["negatives"] = "guarded"
+    server.prompt_queue.put(item(graph))
+    assert server.prompt_queue.queue[0][2]["sampler"]["inputs"]["negatives"] == "guarded"
+
+
+@pytest.mark.parametrize("number", [-1, -math.inf, math.inf, math.nan, 1e9])
+def test_a_stranger_has_no_place_before_or_behind_others(stand, server, number):
+    stand()
+    server.prompt_queue.put(item(guarded(Run("a cat")), number))
+    assert server.prompt_queue.queue[0][0] == server.number
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        unguarded(Run("a cat")),
+        guarded(Run("a cat")) | {"more": node("NoSuchNode")},
+        {"nodes": [], "links": []},
+        {},
+        [],
+        None,
+        {"1": None},
+    ],
+)
+def test_what_does_not_pass_is_not_queued(pack, stand, server, graph):
+    stand()
+    with pytest.raises(pack.host.gate.door.Refused) as refusal:
+        server.prompt_queue.put(item(graph))
+    assert refusal.value.status == 400
+    assert server.prompt_queue.queue == []
+
+
+def test_with_warn_it_is_queued_and_logged(stand, server, caplog):
+    policy = copy.deepcopy(POLICY)
+    policy["policies"]["public"]["on_problem"] = "warn"
+    stand(policy)
+    server.prompt_queue.put(item(unguarded(Run("a cat"))))
+    assert len(server.prompt_queue.queue) == 1
+    assert "without the guard" in caplog.text
+
+
+def test_nobody_may_be_allowed_anything(pack, stand, server):
+    stand(POLICY | {"everyone_else": None})
+    with pytest.raises(pack.host.gate.door.Refused) as refusal:
+        server.prompt_queue.put(item(guarded(Run("a cat"))))
+    assert (refusal.value.status, str(refusal.value)) == (403, "Forbidden.")
+
+
+@pytest.mark.fault("a ComfyUI in which there is no place for the gate", "every prompt is refused, or ComfyUI ends")
+def test_where_the_gate_has_no_place_no_prompt_is_queued(pack, stand, server):
+    del server.app
+    stand()
+    for graph in (guarded(Run("a cat")), unguarded(Run("a cat"))):
+        with pytest.raises(pack.host.gate.door.Refused, match="no place for the gate"):
+            server.prompt_queue.put(item(graph))
+    assert server.prompt_queue.queue == []
+    del server.prompt_queue
+    with pytest.raises(SystemExit, match="no place for the gate"):
+        stand()
+
+
+def test_a_started_server_has_no_place_for_it_either(pack, stand, server):
+    def frozen(_):
+        raise RuntimeError("Cannot modify frozen list.")
+
+    server.app.middlewares = SimpleNamespace(append=frozen)
+    stand()
+    with pytest.raises(pack.host.gate.door.Refused, match="frozen list"):
+        server.prompt_queue.put(item(guarded(Run("a cat"))))
+
+
+def test_a_damaged_file_closes_the_queue(pack, stand, server):
+    stand("{")
+    with pytest.raises(pack.host.gate.door.Refused, match="line 1") as refusal:
+        server.prompt_queue.put(item(guarded(Run("a cat"))))
+    assert refusal.value.status == 503
