@@ -13,6 +13,7 @@ LATIN = "LATIN"
 SHARE = 0.25  # of letters in another script, from which the Latin ones are only quoted beside it
 FUNCTION, OTHER = 1.0, 0.5  # what a function word, and another word, of a language counts
 ENOUGH = 1.0  # what a language other than English must reach, beside being ahead of it
+KNOWN = 0.35  # share of words that must be of the language: 'Vincent van Gogh' is not Dutch
 # Scripts that Unicode names otherwise than the language data, or that several languages mix.
 SCRIPTS = {"CJK": "HAN", "KATAKANA-HIRAGANA": "KATAKANA"}
 
@@ -74,4 +75,8 @@ def _by_words(words: Sequence[str], profiles: list[Profile]) -> str:
         scores[profile.code] += OTHER * bool(profile.letters & letters)
     english = scores.pop(ENGLISH, 0.0)
     best = max(scores, key=scores.__getitem__, default=ENGLISH)
-    return best if scores.get(best, 0.0) >= ENOUGH and scores[best] > english else ENGLISH
+    if scores.get(best, 0.0) < ENOUGH or scores[best] <= english:
+        return ENGLISH
+    profile = next(profile for profile in profiles if profile.code == best)
+    known = sum(word in profile.function or word in profile.words for word in words)
+    return best if known >= KNOWN * sum(word.isalpha() for word in words) else ENGLISH

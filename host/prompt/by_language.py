@@ -102,7 +102,9 @@ def of_phrases(phrases: tuple[str, ...]) -> dict[str, list[str]]:
             found.setdefault(code, []).append(phrase)
     if latin:
         words = [word for phrase in latin for word in plan.pieces(phrase)]
-        found.setdefault(languages.recognise(words, data.profiles()), []).extend(latin)
+        code = languages.recognise(words, data.profiles())
+        surely = 2 * sum(word in _words(code) for word in words) > len(words)  # names hold a 'van' or a 'da'
+        found.setdefault(code if surely else ENGLISH, []).extend(latin)
     return found
 
 

@@ -39,6 +39,7 @@ PROFILES = [
         ("ein Hund auf der Wiese", "de"),
         ("un chat sur la table", "fr"),
         ("the Hund of Baskerville", "en"),
+        ("Maurice de Vlaminck", "en"),
         ("一个女人，4k, masterpiece", "zh"),
         ("女の人が座っている", "ja"),
         ("женщина на кровати", "ru"),
