@@ -129,7 +129,7 @@ def _faint(words: list[Word], chunks) -> frozenset[int]:
 
 
 def _alike(words: list[Word], encoder: Encoder, subspaces, known) -> list[list]:
-    """Subspaces in groups that make the same units of a prompt: what one names, or leaves alone, is no unit of others."""
+    """Subspaces in groups that make the same units of a prompt: what one names or leaves alone is none of others."""
     groups: dict[frozenset, list] = {}
     for subspace in subspaces:
         groups.setdefault(frozenset(_plan(words, encoder, [subspace], known)[0]), []).append(subspace)
