@@ -20,6 +20,8 @@ from ..text.encoding import encode_pooled
 from ..text.words import EMBEDDING, Word
 from . import by_language, calibration, plain_words
 
+FAINT = 0.5  # of the heaviest word's weight
+
 
 def steer(clip, found, followers, tokens, texts, base, subspaces, settings):
     """Detection in every encoder of `found`, then the prompt again without the flagged words (context re-encoding).
@@ -33,7 +35,8 @@ def steer(clip, found, followers, tokens, texts, base, subspaces, settings):
     for encoder in found:
         words = by_language.segmented(encoder.words(tokens[encoder.key]), phrases)
         wholes = _wholes(clip, encoder, tokens[encoder.key], base)
-        noted, codes = _detect(clip, encoder, words, texts[encoder.key], subspaces, len(found), wholes)
+        faint = _faint(words, tokens[encoder.key])
+        noted, codes = _detect(clip, encoder, words, texts[encoder.key], subspaces, len(found), wholes, faint)
         findings += [finding for finding, _ in noted]
         unread.append(codes)
         readers[encoder.key] = alignment.Reader(texts.get(encoder.key), words)
@@ -84,13 +87,14 @@ def _wholes(clip, encoder: Encoder, chunks, base) -> torch.Tensor | None:
 
 
 def _detect(
-    clip, encoder: Encoder, words: list[Word], text: str, subspaces, encoders: int, wholes=None
+    clip, encoder: Encoder, words: list[Word], text: str, subspaces, encoders: int, wholes=None, faint=frozenset()
 ) -> tuple[list[tuple[Finding, tuple[int, int]]], set[str]]:
     """(findings for the words of an encoder's prompt, each with the words (first, end) that it is about, languages).
 
     The prompt is judged as it stands, and in plain words where some of it can be read so; the worse counts. Each part
     of it is judged in its language; of one that the encoder does not read only what is English is, and its code is
-    returned. wholes: the pooled embeddings [chunks, D] of the prompt, if they are known already.
+    returned. wholes: the pooled embeddings [chunks, D] of the prompt, if they are known already. faint: words without
+    which it is judged once more, since little of them is drawn: 'a (water:0) pistol' is no water pistol.
     """
     findings = [Finding(encoder.key, word.text) for word in words]
     phrases = tuple(phrase for subspace in subspaces for phrase in subspace.phrases)
@@ -110,14 +114,22 @@ def _detect(
             _judge(prompt, group, times, findings, [(i,) for i in numbers], wholes)
             flagged = _judge(reworded, group, times, findings, plain.origins) if plain else ()
             merged |= {plain.origins[i][0]: plain.readings[i] for i in flagged if i in plain.readings}
+        if kept := [i for i in numbers if i not in faint] if faint.intersection(numbers) else []:
+            loud = [words[i] for i in kept]
+            for group in _alike(loud, encoder, subspaces, known):
+                prompt, times = _Prompt.of(clip, encoder, loud, group, known), len(subspaces) * encoders
+                _judge(prompt, group, times, findings, [(i,) for i in kept])
     return plain_words.merged(findings, merged), unread
 
 
-def _alike(words: list[Word], encoder: Encoder, subspaces, known) -> list[list]:
-    """The subspaces in groups that make the same units of a prompt.
+def _faint(words: list[Word], chunks) -> frozenset[int]:
+    """Numbers of the words whose weight in the host's `chunks` of tokens is less than FAINT of the heaviest one's."""
+    weights = [max(abs(chunks[chunk][at][1]) for chunk, at in word.places) for word in words]
+    return frozenset(i for i, weight in enumerate(weights) if weight < FAINT * max(weights))
 
-    The phrases of a concept and those that it leaves alone make units for that concept and no other.
-    """
+
+def _alike(words: list[Word], encoder: Encoder, subspaces, known) -> list[list]:
+    """Subspaces in groups that make the same units of a prompt: what one names or leaves alone is none of others."""
     groups: dict[frozenset, list] = {}
     for subspace in subspaces:
         groups.setdefault(frozenset(_plan(words, encoder, [subspace], known)[0]), []).append(subspace)

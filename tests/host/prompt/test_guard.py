@@ -298,3 +298,19 @@ def test_the_node_refuses_bad_input_by_name_cause_and_fix(pack, clip, weapons, c
     }
     with pytest.raises(pack.safree.SafreeError, match=f"^SafreeConditioning: .*{message}"):
         pack.nodes.safree_conditioning.SafreeConditioning.execute(**{**inputs, **changes})
+
+
+@pytest.mark.parametrize(
+    "text", ["a wolf and a (water:0) pistol", "a wolf and a (water:0.4) pistol", "(water:0.9) (gun:1.9)"]
+)
+def test_a_word_of_little_weight_makes_no_harmless_compound(guard, text):
+    """A water pistol is harmless; with the water taken out of the encoding it is a pistol."""
+    assert {"pistol", "gun"} & {token["text"] for token in guard(text)[1]["tokens"] if token["flagged"]}
+
+
+def test_a_compound_of_full_weight_stays_one(guard):
+    flagged = [
+        {token["text"] for token in guard(text)[1]["tokens"] if token["flagged"]}
+        for text in ("a water pistol", "a (water pistol:1.3)")
+    ]
+    assert flagged[0] == flagged[1]
