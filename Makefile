@@ -57,7 +57,7 @@ endif
 # Beside the interpreter and without dependencies, so that a user's own ComfyUI environment stays as it is.
 .comfy/plotting: bench/requirements.txt | setup
 .comfy/ray: bench/requirements-ray.txt | setup
-.comfy/mutation: dev/requirements-mutate.txt | setup
+.comfy/mutation: dev/mutate/requirements.txt | setup
 .comfy/plotting .comfy/ray .comfy/mutation:
 	@$(HOST_PYTHON) -m pip install -q --no-deps --upgrade --target $@ -r $<
 	@touch $@
