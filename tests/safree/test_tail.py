@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safree.calibration import CEILING, FLOOR, Calibration, Contrast, HarmlessWindow, Tail
 from safree.discriminant import Everyday
 
-FAST = settings(max_examples=40, deadline=None)
+FAST = settings(max_examples=25, deadline=None)
 
 
 def scores(seed: int, power: float) -> torch.Tensor:
