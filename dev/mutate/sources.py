@@ -10,8 +10,8 @@ from pathlib import Path
 from .. import setup_host
 
 ROOT = setup_host.ROOT
-# Sources, and where their tests are. Of host/ only what is tested without a model; headless/client.py and proxy.py are
-# tested against servers, in tests/e2e.
+# Sources, and where their tests are. Of host/ only what is tested without a model; headless/client.py is
+# tested against a server, in tests/e2e.
 TESTED_IN = {
     "safree": "tests/safree",
     "headless": "tests/headless",
@@ -20,7 +20,7 @@ TESTED_IN = {
     "host/text/words.py": "tests/host/text",
 }
 AS_A_WHOLE = ("headless",)  # its modules are tested through check and guard
-LEFT_OUT = ("headless/client.py", "headless/proxy.py")
+LEFT_OUT = ("headless/client.py",)
 
 
 def sources(only: list[str]) -> list[str]:
@@ -45,7 +45,7 @@ def folder_of(path: str) -> str:
 
 
 @functools.cache
-def tests_of(path: str) -> tuple[str, ...]:
+def files_testing(path: str) -> tuple[str, ...]:
     """The test files of a source: those that import it, the one of its name first. All of a folder where none does."""
     folder = folder_of(path)
     stem = Path(path).parent.name if path.endswith("__init__.py") else Path(path).stem

@@ -15,7 +15,7 @@ from pathlib import Path
 from .. import setup_host
 from ..matrix import copy_repository
 from .faults import Fault, change, read
-from .sources import folder_of, tests_of
+from .sources import files_testing, folder_of
 
 ROOT = setup_host.ROOT
 FOLDER = setup_host.WORK / "mutate"
@@ -88,7 +88,7 @@ def try_fault(fault: Fault, seconds: float) -> bool:
     path, original = Path(fault.path), read(fault.path)
     try:
         path.write_text(fault.code(original), encoding="utf-8")
-        return not passes(tests_of(fault.path), PATIENCE * seconds + 10)
+        return not passes(files_testing(fault.path), PATIENCE * seconds + 10)
     finally:
         path.write_text(original, encoding="utf-8")
 
