@@ -4,6 +4,7 @@
 #   make browser  a Chromium for the tests of the editor, where the machine has none (make test tries that itself)
 #   make matrix  the guard's tests with other versions of Python, torch and transformers, each in its own environment
 #   make bench   the guard's figures, in output/bench/ (BENCH=overhead, BENCH="prompts own.csv", BENCH=language, ... for others)
+#   make mutate  do the tests notice a fault? One token changed at a time (MUTATE="--count 50 --only safree" for some)
 #   make cluster [HEAD=<address> [TOKEN=<token>]]  this machine in a Ray cluster, for bench --ray (see docs/cluster.md)
 # COMFYUI_PATH=<checkout> [COMFYUI_PYTHON=<its interpreter>] use an existing ComfyUI instead of the pinned one.
 
@@ -19,7 +20,7 @@ BENCH ?= concept-removal
 beside = $(CURDIR)/.comfy/plotting:$(CURDIR)/.comfy/ray$(if $(PYTHONPATH),:$(PYTHONPATH))
 RAY = $(HOST_PYTHON) -m ray.scripts.scripts
 
-.PHONY: demo test browser lint bench cluster matrix setup clean
+.PHONY: demo test browser lint bench cluster matrix mutate setup clean
 
 demo:
 	@$(PYTHON) -m dev.setup_host
@@ -56,12 +57,17 @@ endif
 # Beside the interpreter and without dependencies, so that a user's own ComfyUI environment stays as it is.
 .comfy/plotting: bench/requirements.txt | setup
 .comfy/ray: bench/requirements-ray.txt | setup
-.comfy/plotting .comfy/ray:
+.comfy/mutation: dev/mutate/requirements.txt | setup
+.comfy/plotting .comfy/ray .comfy/mutation:
 	@$(HOST_PYTHON) -m pip install -q --no-deps --upgrade --target $@ -r $<
 	@touch $@
 
 matrix:
 	@$(PYTHON) -m dev.matrix
+
+mutate: export PYTHONPATH := $(CURDIR)/.comfy/tools:$(CURDIR)/.comfy/mutation$(if $(PYTHONPATH),:$(PYTHONPATH))
+mutate: setup .comfy/mutation
+	@$(HOST_PYTHON) -m dev.mutate $(MUTATE)
 
 setup:
 	@$(PYTHON) -m dev.setup_host --tools

@@ -28,19 +28,8 @@ LAYERS = {
 TOOLS = {
     "headless": (set(), set()),
     "dev": (
-        {
-            "torch",
-            "numpy",
-            "PIL",
-            "comfy",
-            "nodes",
-            "utils",
-            "playwright",
-            "safetensors",
-            "transformers",
-            "tokenizers",
-            "english_words",
-        },
+        {"torch", "numpy", "PIL", "comfy", "nodes", "utils", "playwright", "safetensors", "transformers", "tokenizers"}
+        | {"english_words", "cosmic_ray"},  # optional
         {"headless"},
     ),
     "bench": (

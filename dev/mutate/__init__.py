@@ -1,0 +1,1 @@
+"""`make mutate`: do the tests notice a fault?"""
