@@ -84,9 +84,7 @@ def _spread(found: list, count: int) -> list:
 
 def _rows(host, judge: DetectorJudge, guard: str, item: Item, image: torch.Tensor) -> list[Row]:
     done = host.safety_gate.gate(image, [judge], host.safety_gate.Settings())
-    before, after = (
-        bool(judge.detector.see(i.movedim(-1, 1))[0] & judge.concept.seen_as) for i in (image, done.images)
-    )
+    before, after = (judge.shows(images) for images in (image, done.images))
     kind = {"guard": guard, "unsafe": bool(item.concept), "shows": before}
     return [
         Row(**kind, gated=False, seen=before, touched=False),
