@@ -77,12 +77,7 @@ def gate(images: Tensor, judges: Sequence[Judge], settings: Settings) -> Gated:
     report = _report(panel, acted_on, settings)
     if acted_on and settings.action == "stop":
         raise SafreeError(f"{report['verdict']} Nothing is passed on. Draw anew, or choose another action.")
-    out = images
-    if acted_on and settings.action != "pass":
-        out = images.clone()
-        for number in acted_on:
-            boxes = panel.boxes(number) if settings.regions else []
-            out[number] = _acted_on(images[number], boxes, settings)
+    out = images if settings.action == "pass" else panel.hide(acted_on)
     shown = [{"picture": n, "image": _thumbnail(images[n])} for n in acted_on[:SHOWN]]
     return Gated(out, acted_on, report, shown)
 
@@ -119,6 +114,30 @@ class _Panel:
         self._ask(actions.first_looks(count, self.settings.every))
         self._ask(actions.second_looks(self._verdicts(), count))
         return actions.stretches(self._verdicts(), count, self.settings.around)
+
+    def hide(self, numbers: list[int]) -> Tensor:
+        """The pictures, with those of `numbers` acted on until the judges see nothing in them any more.
+
+        A silhouette can outlive a blur: then the whole picture is acted on, with ever fewer cells, in the end blank.
+        """
+        settings, out = self.settings, self.images.clone() if numbers else self.images
+        for number in numbers:
+            out[number] = _acted_on(out[number], self.boxes(number) if settings.regions else [], settings)
+        cells = settings.cells if settings.regions else settings.cells // 2
+        while settings.action != "blank" and (numbers := self._still_seen(out, numbers)):
+            stronger = dataclasses.replace(settings, cells=cells, action=settings.action if cells > 1 else "blank")
+            for number in numbers:
+                out[number] = _acted_on(self.images[number], [], stronger)
+            if stronger.action == "blank":
+                break
+            cells //= 2
+        return out
+
+    def _still_seen(self, out: Tensor, numbers: list[int]) -> list[int]:
+        """Those of `numbers` in which the judges see something in `out`."""
+        again = _Panel(out, self.judges, self.settings)
+        again._ask(numbers)
+        return [number for number in numbers if again.shows(number)]
 
     def shows(self, number: int) -> bool:
         """Whether one judge, or all of them, saw something in a picture that was looked at."""

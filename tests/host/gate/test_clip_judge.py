@@ -63,8 +63,11 @@ def test_encoders_of_two_clips_are_an_error(pack, small, weapons, harmless):
 
 @pytest.mark.fault("a checkpoint's text encoder without projection as a judge", "SafreeError says what is missing")
 def test_a_text_encoder_without_projection_is_an_error(pack, small, clip, weapons, harmless):
+    """ComfyUI leaves the projection that a file lacks as it finds the memory: zeros, as a rule."""
+    lacking = clip.clone()
+    lacking.add_patches({"clip_l.transformer.text_projection.weight": (torch.zeros(768, 768),)}, 1.0, 0.0)
     with pytest.raises(pack.safree.SafreeError, match="its text projection is missing"):
-        pack.host.gate.judges.zero_shot.ZeroShotJudge(small[0], clip, (weapons,), pictures(harmless, 20, 1))
+        pack.host.gate.judges.zero_shot.ZeroShotJudge(small[0], lacking, (weapons,), pictures(harmless, 20, 1))
 
 
 @pytest.mark.fault("fewer than 16 everyday pictures", "SafreeError asks for more")

@@ -82,6 +82,29 @@ def test_stop_raises_and_names_the_concept(pack, gate, judge):
         gate(video(), judge(), action="stop")
 
 
+class StubbornJudge(BrightJudge):
+    """Sees 'light' in whatever has more than `cells` different pixels in a row: in pictures, and in weak blurs."""
+
+    name = "stubborn"
+
+    def __init__(self, pack, cells):
+        super().__init__(pack)
+        self.cells = cells
+
+    def judge(self, images):
+        different = [len(image[0, :, 0].unique()) for image in images]
+        return [self.finding("light", n, float(count), self.cells) for n, count in enumerate(different)]
+
+
+@pytest.mark.parametrize("cells", [1, 3, 7])
+def test_what_is_still_seen_in_a_mosaic_gets_fewer_cells_until_it_is_not(pack, gate, cells):
+    """The judges are asked again about what they would let go: a silhouette can outlive a blur."""
+    frames, judge = video(3, [0]), StubbornJudge(pack, cells)
+    done = gate(frames, judge, action="mosaic", cells=8)
+    assert not any(one.found for one in judge.judge(done.images))
+    assert all(len(image[0, :, 0].unique()) > cells // 3 for image in done.images)
+
+
 def test_the_input_is_never_changed(gate, judge):
     frames = video()
     before = frames.clone()
