@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from .calibration import WINDOW_WEIGHT, score
 
@@ -31,6 +32,10 @@ class Rule:
         alone = [(own + everyday[n]) / 2 if n in everyday else own for n, own in enumerate(self.alone)]
         return dataclasses.replace(self, alone=alone)
 
+    def is_sure(self, unit: int) -> bool:
+        """Whether a unit leans so far by itself that no look at the text around it is needed."""
+        return self.alone[unit] > self.limit + SURE
+
     def sum(self, unit: int, window: float) -> float:
         return self.alone[unit] + WINDOW_WEIGHT * window
 
@@ -53,6 +58,22 @@ class Verdict:
     flagged: bool
 
 
+class Over(NamedTuple):
+    """A unit that is over the limit of a concept, together with a window."""
+
+    window: int
+    concept: int
+    unit: int
+
+
+class Trial(NamedTuple):
+    """A unit masked in a window: how far the rest of the window leans into each concept."""
+
+    window: int
+    unit: int
+    leanings: list[float]
+
+
 def decide(
     rules: Sequence[Rule], views: Sequence[View], leanings: list[list[float]], lean: Lean, harmless: Sequence[bool]
 ) -> Iterator[Verdict]:
@@ -64,34 +85,123 @@ def decide(
     A unit is over the limit by its own leaning plus that of its window. While a window holds one, the unit whose mask
     takes most of the leaning away is flagged, and the rest is looked at again without it.
     """
-    flagged: dict[int, dict[int, float]] = {}  # unit -> concept -> the sum that its window was over the limit with
-    now = [list(values) for values in leanings]
-    for turn in range(ROUNDS + 1):
-        over = list(_over(rules, views, now, flagged, harmless))
-        sure = [(w, k, n) for w, k, n in over if turn == ROUNDS or rules[k].alone[n] > rules[k].limit + SURE]
-        for w, k, n in sure:
-            flagged.setdefault(n, {})[k] = rules[k].sum(n, now[w][k])
-        if not over or turn == ROUNDS:
+    search = _Search(rules, views, leanings, harmless)
+    for _ in range(ROUNDS):
+        over = search.over()
+        if not over:
             break
+        sure = [found for found in over if rules[found.concept].is_sure(found.unit)]
         if sure:
-            windows = [w for w, view in enumerate(views) if {n for *_, n in sure} & set(view.units)]
-            for w, values in zip(windows, lean([(w, _hidden(views[w], flagged)) for w in windows]), strict=True):
-                now[w] = values
+            search.flag(sure)
+            search.look_again(search.windows_with({found.unit for found in sure}), lean)
         else:
-            _flag_one_each(rules, views, now, flagged, harmless, over, lean)
-    for n in range(len(harmless)):
-        for k, rule in enumerate(rules):
-            window = max((now[w][k] for w, view in enumerate(views) if n in view.units), default=-1.0)
-            own = flagged.get(n, {}).get(k)
-            total = own if own is not None else min(rule.sum(n, window), rule.limit)  # flagged under another concept
-            yield Verdict(n, k, score(total), score(rule.limit), own is not None)
+            search.flag_heaviest(over, lean)
+    else:
+        search.flag(search.over())  # what is left after the last round, without a look at what it hides
+    yield from search.verdicts()
+
+
+class _Search:
+    """The search for the fewest units without which a prompt passes; see `decide` for the arguments.
+
+    flagged: unit -> concept -> the sum of leanings with which it was over the limit
+    leanings: of the windows without the units that are flagged
+    """
+
+    def __init__(
+        self, rules: Sequence[Rule], views: Sequence[View], leanings: list[list[float]], harmless: Sequence[bool]
+    ):
+        self.rules, self.views, self.harmless = rules, views, harmless
+        self.leanings = [list(values) for values in leanings]
+        self.flagged: dict[int, dict[int, float]] = {}
+
+    def over(self) -> list[Over]:
+        """Each unit that is over a limit and not flagged, with the window and the concept."""
+        return [
+            Over(window, concept, unit)
+            for window, view in enumerate(self.views)
+            for concept, rule in enumerate(self.rules)
+            for unit in self.open_units(view)
+            if rule.sum(unit, self.leanings[window][concept]) > rule.limit
+        ]
+
+    def open_units(self, view: View) -> list[int]:
+        """The units of a window that may still be flagged."""
+        return [unit for unit in view.units if unit not in self.flagged and not self.harmless[unit]]
+
+    def flag(self, found: list[Over]) -> None:
+        for window, concept, unit in found:
+            total = self.rules[concept].sum(unit, self.leanings[window][concept])
+            self.flagged.setdefault(unit, {})[concept] = total
+
+    def windows_with(self, units: set[int]) -> list[int]:
+        return [window for window, view in enumerate(self.views) if units & set(view.units)]
+
+    def hidden(self, window: int) -> frozenset[int]:
+        """The units of a window that are flagged, and so masked."""
+        return frozenset(unit for unit in self.views[window].units if unit in self.flagged)
+
+    def look_again(self, windows: list[int], lean: Lean) -> None:
+        """Measure windows without their flagged units."""
+        if windows:
+            measured = lean([(window, self.hidden(window)) for window in windows])
+            for window, values in zip(windows, measured, strict=True):
+                self.leanings[window] = values
+
+    def flag_heaviest(self, over: list[Over], lean: Lean) -> None:
+        """In each window with a unit over a limit flag one: the one that leans, and takes most with it when masked."""
+        concepts: dict[int, set[int]] = {}
+        for found in over:
+            concepts.setdefault(found.window, set()).add(found.concept)
+        chosen: dict[int, int] = {}  # window -> the unit that is masked in it from now on
+        for window, trials in self._try(concepts, lean).items():
+            gains = [(self._gain(trial, concept), concept, trial) for trial in trials for concept in concepts[window]]
+            _, concept, best = max(gains, key=lambda entry: entry[0])
+            before = self.leanings[window][concept]
+            sums = [self.rules[concept].sum(one.unit, before) for one in over if one[:2] == (window, concept)]
+            self.flagged.setdefault(best.unit, {})[concept] = max(sums)
+            self.leanings[window], chosen[window] = best.leanings, best.unit
+        fresh = set(chosen.values())
+        elsewhere = [w for w in self.windows_with(fresh) if fresh & set(self.views[w].units) - {chosen.get(w)}]
+        self.look_again(elsewhere, lean)  # windows that hold a unit which was flagged in another one
+
+    def _try(self, concepts: dict[int, set[int]], lean: Lean) -> dict[int, list[Trial]]:
+        """The SUSPECTS of each window that lean furthest by themselves, each masked in turn, all in one call."""
+        wanted = [(window, unit) for window in concepts for unit in self._leaders(window, concepts[window])]
+        masked = lean([(window, self.hidden(window) | {unit}) for window, unit in wanted])
+        trials: dict[int, list[Trial]] = {}
+        for (window, unit), values in zip(wanted, masked, strict=True):
+            trials.setdefault(window, []).append(Trial(window, unit, values))
+        return trials
+
+    def _leaders(self, window: int, concepts: set[int]) -> list[int]:
+        def excess(unit: int) -> float:
+            return max(self.rules[concept].alone[unit] - self.rules[concept].limit for concept in concepts)
+
+        return sorted(self.open_units(self.views[window]), key=excess, reverse=True)[:SUSPECTS]
+
+    def _gain(self, trial: Trial, concept: int) -> float:
+        """How far a unit leans into a concept by itself, and what its mask takes of its window's leaning."""
+        taken = self.leanings[trial.window][concept] - trial.leanings[concept]
+        return self.rules[concept].alone[trial.unit] + WINDOW_WEIGHT * taken
+
+    def verdicts(self) -> Iterator[Verdict]:
+        for unit in range(len(self.harmless)):
+            windows = self.windows_with({unit})
+            for concept, rule in enumerate(self.rules):
+                total = self.flagged.get(unit, {}).get(concept)
+                flagged = total is not None
+                if not flagged:
+                    around = max((self.leanings[window][concept] for window in windows), default=-1.0)
+                    total = min(rule.sum(unit, around), rule.limit)  # flagged under another concept
+                yield Verdict(unit, concept, score(total), score(rule.limit), flagged)
 
 
 def suspects(
     rules: Sequence[Rule], views: Sequence[View], leanings: list[list[float]], harmless: Sequence[bool]
 ) -> list[int]:
     """The units that are over a limit in a whole window, in order."""
-    return sorted({n for *_, n in _over(rules, views, leanings, {}, harmless)})
+    return sorted({found.unit for found in _Search(rules, views, leanings, harmless).over()})
 
 
 def unclear(
@@ -102,46 +212,4 @@ def unclear(
     A longer text leans less than the part of it that carries a concept, so SCREEN is left for what it hides.
     """
     margin = [[value + SCREEN for value in values] for values in around]
-    return sorted({w for w, *_ in _over(rules, views, margin, {}, harmless)})
-
-
-def _over(rules, views, now, flagged, harmless) -> list[tuple[int, int, int]]:
-    """(window, concept, unit) of each unit that is over a limit and not flagged."""
-    return [
-        (w, k, n)
-        for w, view in enumerate(views)
-        for k, rule in enumerate(rules)
-        for n in view.units
-        if n not in flagged and not harmless[n] and rule.sum(n, now[w][k]) > rule.limit
-    ]
-
-
-def _hidden(view: View, flagged) -> frozenset[int]:
-    return frozenset(n for n in view.units if n in flagged)
-
-
-def _flag_one_each(rules, views, now, flagged, harmless, over, lean: Lean) -> None:
-    """In each window with a unit over a limit flag one: the one that leans, and takes most with it when masked."""
-    concepts: dict[int, set[int]] = {}
-    for w, k, _ in over:
-        concepts.setdefault(w, set()).add(k)
-    trials: list[tuple[int, int]] = []
-    for w, wanted in concepts.items():
-        open_units = [n for n in views[w].units if n not in flagged and not harmless[n]]
-        leaders = sorted(open_units, key=lambda n: -max(rules[k].alone[n] - rules[k].limit for k in wanted))
-        trials += [(w, n) for n in leaders[:SUSPECTS]]
-    masked = lean([(w, _hidden(views[w], flagged) | {n}) for w, n in trials])
-    best: dict[int, tuple[float, int, int, list[float]]] = {}
-    for (w, n), values in zip(trials, masked, strict=True):
-        for k in concepts[w]:
-            gain = rules[k].alone[n] + WINDOW_WEIGHT * (now[w][k] - values[k])
-            best[w] = max(best.get(w, (gain, n, k, values)), (gain, n, k, values), key=lambda entry: entry[0])
-    for w, (_, n, k, values) in best.items():
-        highest = max(rules[k].sum(m, now[w][k]) for v, j, m in over if v == w and j == k)
-        flagged.setdefault(n, {})[k] = highest
-        now[w] = values
-    fresh = {n for _, n, *_ in best.values()}
-    others = [w for w, view in enumerate(views) if fresh & set(view.units) - {best[w][1] if w in best else -1}]
-    if others:  # windows that hold a unit which was flagged in another one
-        for w, values in zip(others, lean([(w, _hidden(views[w], flagged)) for w in others]), strict=True):
-            now[w] = values
+    return sorted({found.window for found in _Search(rules, views, margin, harmless).over()})
