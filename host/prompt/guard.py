@@ -68,28 +68,32 @@ def _guard(
     if not active:
         return dataclasses.replace(unguarded, conditioning=entries.mark(base, "unchecked"))
     notes = check_spaces(clip, found, text)
-    for encoder in found:
-        probe = embeddings_of(clip, encoder).probes[0]
-        for subspace in active:
-            subspace.check_encoder(encoder.key, probe)
-    concepts, names = marks.fingerprints(active), []
+    _check_encoders(clip, found, active)
     if settings.mode == "adaptive":
         texts = prompt if isinstance(prompt, dict) else dict.fromkeys(tokens, prompt)
-        findings, filtered, beta, unread = adaptive.steer(clip, found, also, tokens, texts, base, active, settings)
-        names = sorted(languages.name(code) for code in unread)
-        notes += _unchecked(names)
+        steered = adaptive.steer(clip, found, also, tokens, texts, base, active, settings)
     else:
-        findings, filtered, beta = paper_modes.steer(clip, found, tokens, base, active, settings)
-    checked = dataclasses.replace(unguarded, findings=tuple(findings), notes=tuple(notes), unchecked=tuple(names))
-    if filtered is None:
+        steered = paper_modes.steer(clip, found, tokens, base, active, settings)
+    unchecked = tuple(sorted(languages.name(code) for code in steered.unread))
+    notes = (*notes, *_unchecked(unchecked), *steered.notes)
+    checked = dataclasses.replace(unguarded, findings=tuple(steered.findings), notes=notes, unchecked=unchecked)
+    concepts = marks.fingerprints(active)
+    if steered.filtered is None:
         return dataclasses.replace(checked, conditioning=entries.mark(base, "clear", concepts))
-    if not all(torch.isfinite(tensor).all() for tensor, _ in filtered):
+    if not all(torch.isfinite(tensor).all() for tensor, _ in steered.filtered):
         raise SafreeError("the encoded prompt holds NaN or infinity. Check its weights, such as (word:1.3).")
-    steps = _validated_steps(settings, beta)
+    steps = _validated_steps(settings, steered.beta)
     t_prime = TPrime(validation.share(steps), steps)
-    notes += [] if settings.mode == "adaptive" else paper_modes.left_out(clip, found, base)
-    guarded = entries.guarded(filtered, base, t_prime.share, t_prime.steps, concepts)
-    return dataclasses.replace(checked, conditioning=guarded, t_prime=t_prime, notes=tuple(notes))
+    guarded = entries.guarded(steered.filtered, base, t_prime.share, t_prime.steps, concepts)
+    return dataclasses.replace(checked, conditioning=guarded, t_prime=t_prime)
+
+
+def _check_encoders(clip, found, subspaces: tuple[ConceptSubspace, ...]) -> None:
+    """SafreeError unless each subspace was built with these encoders."""
+    for encoder in found:
+        probe = embeddings_of(clip, encoder).probes[0]
+        for subspace in subspaces:
+            subspace.check_encoder(encoder.key, probe)
 
 
 def _check(text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings) -> None:
@@ -101,7 +105,7 @@ def _check(text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings
         raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
 
 
-def _unchecked(names: list[str]) -> list[str]:
+def _unchecked(names: tuple[str, ...]) -> list[str]:
     """A note for each language that was not checked; SafreeError where UNCHECKED says that such prompts are refused."""
     notes = [f"This prompt holds {name}, which was not checked: no text encoder here reads it." for name in names]
     if notes and os.environ.get(UNCHECKED) == "refuse":

@@ -18,6 +18,24 @@ class TPrime:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Steered:
+    """What a mode makes of one prompt.
+
+    findings: of all encoders, in the order of the prompt
+    filtered: CONDITIONING without what is flagged; None where nothing is
+    beta: 1 - cos between the original and the filtered embedding, of the paper; 1 in mode adaptive
+    unread: codes of the languages that no encoder checked
+    notes: what the mode could not reach, one sentence each
+    """
+
+    findings: list[Finding]
+    filtered: list | None = None
+    beta: float = 0.0
+    unread: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Guarded:
     """One prompt after its guard.
 
@@ -45,7 +63,7 @@ class Guarded:
     @property
     def flagged(self) -> list[Finding]:
         """The findings that are to be steered away, in the order of the prompt."""
-        return [finding for finding in self.findings if finding.strength]
+        return [finding for finding in self.findings if finding.is_flagged]
 
     def report(self) -> dict:
         """The token report as plain data, for JSON."""
@@ -95,6 +113,6 @@ def _token(finding: Finding) -> dict:
         "score": round(finding.score, 4),
         "threshold": round(finding.threshold, 4),
         "concept": finding.concept,
-        "flagged": bool(finding.strength),
+        "flagged": finding.is_flagged,
         **({"read_as": finding.read_as} if finding.read_as else {}),
     }

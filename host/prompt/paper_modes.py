@@ -13,11 +13,12 @@ from ..text import families
 from ..text.encoders import Encoder
 from ..text.encoding import encode_states, pool
 from ..text.words import EMBEDDING
+from .guarded import Steered
 
 ROWS = 16  # chunks encoded at once: bounds the memory of long prompts
 
 
-def steer(clip, found, tokens, base, subspaces, settings):
+def steer(clip, found, tokens, base, subspaces, settings) -> Steered:
     """Modes `paper` and `reference`: flag single tokens by distance, replace each by its projection.
 
     Encoders that reach only the pooled output are left out; the pooled output itself stays as it is.
@@ -40,19 +41,19 @@ def steer(clip, found, tokens, base, subspaces, settings):
                 findings += noted
                 differences += [validation.difference(states, result)] * len(states)
                 columns = slice(slot.column, slot.column + states.shape[-1])
-                rows = [i for i, finding in enumerate(noted) if finding.strength]
+                rows = [i for i, finding in enumerate(noted) if finding.is_flagged]
                 edits += [(offset + first + i, columns, result[i]) for i in rows]
             offset += len(chunk)
     if not edits:
-        return findings, None, 0.0
+        return Steered(findings)
     filtered = [[tensor.clone(), dict(options)] for tensor, options in base]
     for tensor, _ in filtered:
         for position, columns, value in edits:
             tensor[:, position, columns] = value.to(tensor)
-    return findings, filtered, statistics.mean(differences)
+    return Steered(findings, filtered, statistics.mean(differences), notes=tuple(_left_out(clip, found, base)))
 
 
-def left_out(clip, found: list[Encoder], base) -> list[str]:
+def _left_out(clip, found: list[Encoder], base) -> list[str]:
     """What these modes do not reach, in words, for the report."""
     if not any(options.get("pooled_output") is not None for _, options in base):
         return []

@@ -94,7 +94,7 @@ def without(text: str, findings: Iterable[Finding]) -> str:
         found = pattern.search(text, at.get(finding.encoder, 0))
         if found:
             at[finding.encoder] = found.end()
-        if finding.strength:
+        if finding.is_flagged:
             places = [found] if found else list(pattern.finditer(text))
             if not places:
                 raise SafreeError(

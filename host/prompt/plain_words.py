@@ -78,7 +78,7 @@ def rewritten(words: Sequence[Word], found: list[tuple[Written, list[Word]]]) ->
 
 def within(prompt, found: list[Written], numbers: Sequence[int]) -> PlainPrompt | None:
     """A part of a prompt, the words `numbers` of it, in plain words; None where they are plain. Of several readings the
-    one that leans furthest into a concept. prompt: that part, as adaptive judges it. Origins count in the whole prompt.
+    one that leans furthest into a concept. prompt: that part, a JudgedPrompt. Origins count in the whole prompt.
     """
     at = {number: i for i, number in enumerate(numbers)}
     chosen = []

@@ -91,6 +91,10 @@ class Finding:
     read_as: str = ""  # the plainer word that it was flagged as
 
     @property
+    def is_flagged(self) -> bool:
+        return self.strength > 0
+
+    @property
     def shown(self) -> str:
         return f"{self.text} (read as {self.read_as})" if self.read_as else self.text
 
