@@ -23,9 +23,9 @@ FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
 FLOOR = -0.9  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
 BROAD = 64  # phrases from which a concept names its kind by itself; with fewer the more counts what is near to them
 NARROW = 8  # phrases up to which a concept is a thing or two, not a subject
-STEEPEST = (
-    -0.1
-)  # shape of a tail; a smaller one says that scores end just above those seen, which chance often makes up
+# Shape of the tail where only nearness counts. A smaller one says that scores end just above those that were seen; of
+# nearness, which has no end that the few harmless words near a concept could show, chance often makes that up.
+STEEPEST = -0.1
 CEILING = 0.0  # a concept's own phrase in an everyday text; above it the guard would let that pass, whatever the rate
 SAME = 1e-3  # relative distance below which two embeddings are one
 
@@ -43,8 +43,8 @@ class Tail:
     shape: float
 
     @classmethod
-    def of(cls, scores: torch.Tensor, share: float = TAIL) -> Tail:
-        """Fitted to scores [n] of harmless words."""
+    def of(cls, scores: torch.Tensor, share: float = TAIL, steepest: float = -math.inf) -> Tail:
+        """Fitted to scores [n] of harmless words; `steepest` is the least shape."""
         if not len(scores):
             return cls(0.0, share, 0.1, 0.0)
         start = float(scores.quantile(1 - share))
@@ -53,7 +53,7 @@ class Tail:
             return cls(start, share, 0.1, 0.0)
         mean, spread = float(above.mean()), float(above.var())
         shape = 0.5 * (1 - mean * mean / spread) if spread > 0 else 0.0
-        shape = min(max(shape, STEEPEST), 0.0)
+        shape = min(max(shape, steepest), 0.0)
         return cls(start, share, mean * (1 - shape), shape)
 
     def limit(self, tests: int, rate: float = RATE) -> float:
@@ -108,8 +108,7 @@ class Calibration:
         Raises SafreeError when no phrase is left.
         """
         matcher = Matcher(phrases)
-        named = {row for words, row in self.phrases if matcher.find(words)}
-        named -= {row for words, row in self.phrases if not matcher.find(words)}  # one vector for all unknown words
+        named = self._rows_that_name(matcher)
         aside = {window.row for window in self.windows if matcher.find(window.words)}
         weights = torch.ones(len(self.everyday.embeddings))
         weights[list(named | aside)] = 0
@@ -119,17 +118,41 @@ class Calibration:
                 f"the text encoder knows none of the words of {', '.join(phrases[:5])}: it reads them like any unknown "
                 "word. Choose other phrases, or another text encoder."
             )
-        # 'run over by a truck' is no reason to suspect trucks; but in a concept of a name or two its words are meant
         ordinary = {" ".join(words): row for words, row in self.phrases if row not in named}
-        inside = [ordinary[part] for phrase in phrases for part in _parts(pieces(phrase)) if part in ordinary]
-        weights[inside] = float((weights > 0).sum()) / int(known.sum()) if len(phrases) > NARROW else 0.0
+        weights[self._inside(phrases, ordinary)] = self._weight_inside(weights, known, phrases)
         found = fit(concepts[known], self.everyday, weights, retain)
-        near, unnamed = None, max(1 - len(phrases) / BROAD, 0.0)
-        if unnamed:
-            opposed = torch.cat([self.everyday.standardize(retain), self._opposed(concepts, phrases, ordinary)])
-            near = Nearness.of(self.everyday, self.everyday.standardize(concepts[known]), opposed, self._units)
-        contrast = Contrast(found, Tail(0.0, TAIL, 0.1, 0.0), near, unnamed)
-        return dataclasses.replace(contrast, tail=Tail.of(self._null(contrast, aside, Matcher(retained))))
+        unnamed = max(1 - len(phrases) / BROAD, 0.0)
+        near = self._nearness(concepts, known, phrases, retain, ordinary) if unnamed > 0 else None
+        kept = tuple(phrase for phrase, is_known in zip(phrases, known.tolist(), strict=True) if is_known)
+        untested = Contrast(found, Tail(0.0, TAIL, 0.1, 0.0), near, unnamed, kept)
+        null = self._null(untested, aside, Matcher(retained))
+        steepest = STEEPEST / unnamed if unnamed > 0 else -math.inf
+        return dataclasses.replace(untested, tail=Tail.of(null, steepest=steepest))
+
+    def _rows_that_name(self, matcher: Matcher) -> set[int]:
+        """Rows of everyday phrases that hold a concept phrase, but for the one vector of all unknown words."""
+        named = {row for words, row in self.phrases if matcher.find(words)}
+        return named - {row for words, row in self.phrases if not matcher.find(words)}
+
+    @staticmethod
+    def _inside(phrases: Sequence[str], ordinary: dict[str, int]) -> list[int]:
+        """Rows of everyday texts that stand inside `phrases`."""
+        parts = [part for phrase in phrases for part in _parts(pieces(phrase))]
+        return [ordinary[part] for part in parts if part in ordinary]
+
+    @staticmethod
+    def _weight_inside(weights: torch.Tensor, known: torch.Tensor, phrases: Sequence[str]) -> float:
+        """What an everyday text inside a phrase counts: as much as that phrase, in all but narrow concepts.
+
+        'run over by a truck' is no reason to suspect trucks; but in a concept of a name or two its words are meant.
+        """
+        return float((weights > 0).sum()) / int(known.sum()) if len(phrases) > NARROW else 0.0
+
+    def _nearness(
+        self, concepts: torch.Tensor, known: torch.Tensor, phrases: Sequence[str], retain: torch.Tensor, ordinary: dict
+    ) -> Nearness:
+        opposed = torch.cat([self.everyday.standardize(retain), self._opposed(concepts, phrases, ordinary)])
+        return Nearness.of(self.everyday, self.everyday.standardize(concepts[known]), opposed, self._units)
 
     @functools.cached_property
     def _units(self) -> torch.Tensor:
@@ -192,12 +215,14 @@ class Contrast:
 
     near: what counts beside the discriminant, None for a broad concept
     unnamed: share of what is near, in [0, 1]: 1 where the phrases name next to nothing of their kind, 0 from BROAD on
+    phrases: those of the concept that the encoder knows
     """
 
     discriminant: Discriminant
     tail: Tail
     near: Nearness | None = None
     unnamed: float = 0.0
+    phrases: tuple[str, ...] = ()
 
     def lean(self, embeddings: torch.Tensor) -> torch.Tensor:
         """How far each text leans into the concept: embeddings [N, D] -> [N], -1 everyday to 1 the concept."""
@@ -208,6 +233,11 @@ class Contrast:
         """[n] the same of the everyday texts, each as if it were not among them."""
         named = self.discriminant.left_out.clamp(-1, 1)
         return named if self.near is None else self._blend(named, self.near.lean_everyday())
+
+    def lean_phrases(self) -> torch.Tensor:
+        """[K] the same of the concept's own `phrases`, each as if it were not among them."""
+        named = self.discriminant.phrases_left_out.clamp(-1, 1)
+        return named if self.near is None else self._blend(named, self.near.lean_phrases())
 
     def _blend(self, named: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
         return (1 - self.unnamed) * named + self.unnamed * near

@@ -85,6 +85,7 @@ class Discriminant:
     scale: typical distance of a concept phrase to everyday language, inside the subspace
     landmarks: [m, r], weights: [m]: the rule, sum of weights * exp(-WIDTH |z - landmark|^2)
     left_out: [n] what the rule gives each everyday text when fitted without it (leave-one-out): the null distribution
+    phrases_left_out: [K] what it gives each concept phrase when fitted without it
     """
 
     everyday: Everyday
@@ -93,6 +94,7 @@ class Discriminant:
     landmarks: torch.Tensor
     weights: torch.Tensor
     left_out: torch.Tensor
+    phrases_left_out: torch.Tensor
 
     def lean(self, embeddings: torch.Tensor) -> torch.Tensor:
         """How far each text leans into the concept: embeddings [N, D] -> [N], about -1 everyday to 1 the concept."""
@@ -131,10 +133,9 @@ def fit(
     sides = torch.cat([torch.ones(len(ours)), -torch.ones(len(theirs))])
     shares = torch.cat([torch.full((len(ours),), 1 / len(ours)), amounts / amounts.sum()])
     rule, left_out = _least_squares(torch.cat([ours, theirs]) / scale, landmarks, sides, shares * len(sides) / 2)
-    found = Discriminant(everyday, basis, scale, landmarks, rule, torch.zeros(0))
     fitted = _kernel(every / scale, landmarks) @ rule
     fitted[rows] = left_out[len(ours) : len(ours) + len(rows)]
-    return dataclasses.replace(found, left_out=fitted)
+    return Discriminant(everyday, basis, scale, landmarks, rule, fitted, left_out[: len(ours)])
 
 
 def _least_squares(

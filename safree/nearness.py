@@ -50,8 +50,20 @@ class Nearness:
         """[n] the same of the everyday texts, each as if it were not among them."""
         return self._scaled(self._raw(self.everyday.standard, self.everyday.crowd))
 
+    def lean_phrases(self) -> torch.Tensor:
+        """[K] the same of the concept's phrases, each as if it were not among them; -1 of a phrase that is alone."""
+        if len(self.phrases) == 1:
+            return torch.full((1,), -1.0)
+        cosines = self.phrases @ self.phrases.T
+        others = cosines[~torch.eye(len(cosines), dtype=torch.bool)].view(len(cosines), -1)
+        return self._scaled(self._nearer(others, self.phrases, self.everyday.crowd_around(self.phrases)))
+
     def _raw(self, directions: torch.Tensor, crowd: torch.Tensor) -> torch.Tensor:
-        near = (directions @ self.phrases.T).topk(min(NEAREST, len(self.phrases)), dim=-1).values.mean(-1)
+        return self._nearer(directions @ self.phrases.T, directions, crowd)
+
+    def _nearer(self, cosines: torch.Tensor, directions: torch.Tensor, crowd: torch.Tensor) -> torch.Tensor:
+        """[N] by cosines [N, K] of `directions` [N, D] to phrases."""
+        near = cosines.topk(min(NEAREST, cosines.shape[1]), dim=-1).values.mean(-1)
         if len(self.opposed):
             crowd = torch.maximum(crowd, (directions @ self.opposed.T).amax(dim=-1))
         return near - crowd

@@ -7,13 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
-from . import SafreeError
 from .calibration import WINDOW_WEIGHT, Calibration, Contrast
 from .plan import Matcher
 
 SHOWN = 8  # everyday words on each side of the limit
-FOLDS = 5  # rules that are fitted without a part of the phrases
-MOST = 20  # phrases up to which that is done: each rule takes a few tenths of a second
 FEWEST = 3  # phrases below which a concept says next to nothing about its kind
 TOO_MANY = 0.03  # share of harmless prompts; above it a concept is everyday language itself
 
@@ -35,23 +32,16 @@ class Reach:
     harmless: float
 
 
-def reach(
-    calibration: Calibration,
-    contrast: Contrast,
-    concepts: torch.Tensor,
-    phrases: Sequence[str],
-    retain: torch.Tensor,
-    retained: Sequence[str] = (),
-) -> Reach:
-    """The reach of the concept [K, D] of `phrases`; the arguments are those of Calibration.contrast, and its result."""
+def reach(calibration: Calibration, contrast: Contrast, phrases: Sequence[str]) -> Reach:
+    """The reach of the concept of `phrases`; `contrast` is what Calibration.contrast makes of them."""
     leanings, limit = contrast.lean_everyday(), contrast.limit(1)
     matcher = Matcher(phrases)
     words = {" ".join(text): float(leanings[row]) for text, row in calibration.phrases if not matcher.find(text)}
     ranked = sorted(words, key=lambda word: -words[word])
     catches = [word for word in ranked if _as_prompt(words[word]) > limit]
     below = ranked[len(catches) :][:SHOWN]
-    judged = tuple(phrases) if FEWEST <= len(phrases) <= MOST else ()
-    missed = _missed(calibration, concepts, phrases, retain, retained) if judged else ()
+    judged = tuple(phrases) if len(phrases) >= FEWEST else ()
+    missed = _missed(contrast, phrases) if judged else ()
     harmless = _share_of_harmless(calibration, contrast, leanings, matcher)
     return Reach(tuple(catches[:SHOWN]), tuple(below), judged, missed, harmless)
 
@@ -61,21 +51,11 @@ def _as_prompt(leaning):
     return leaning * (1 + WINDOW_WEIGHT)
 
 
-def _missed(calibration: Calibration, concepts: torch.Tensor, phrases, retain, retained) -> tuple[str, ...]:
-    """The phrases that a rule fitted without them, and without others of their fold, does not flag."""
-    missed = []
-    folds = min(FOLDS, len(phrases))
-    for fold in range(folds):
-        out = list(range(fold, len(phrases), folds))
-        rest = [n for n in range(len(phrases)) if n not in out]
-        try:
-            rule = calibration.contrast(concepts[rest], [phrases[n] for n in rest], retain, retained)
-        except SafreeError:  # the encoder knows none of the rest
-            missed += out
-            continue
-        sums = _as_prompt(rule.lean(concepts[out]))
-        missed += [n for n, value in zip(out, sums.tolist(), strict=True) if value <= rule.limit(1)]
-    return tuple(phrases[n] for n in sorted(missed))
+def _missed(contrast: Contrast, phrases: Sequence[str]) -> tuple[str, ...]:
+    """The phrases that the rule fitted without them does not flag, or that the encoder does not know."""
+    sums = _as_prompt(contrast.lean_phrases()).tolist()
+    found = {phrase for phrase, value in zip(contrast.phrases, sums, strict=True) if value > contrast.limit(1)}
+    return tuple(phrase for phrase in phrases if phrase not in found)
 
 
 def _share_of_harmless(calibration: Calibration, contrast: Contrast, leanings: torch.Tensor, matcher: Matcher) -> float:
@@ -111,7 +91,8 @@ def text(name: str, found: Reach) -> str:
     lines = []
     if found.judged:
         count = len(found.judged) - len(found.missed)
-        missed = f" (not: {', '.join(found.missed)})" if found.missed else ""
+        more = ", ..." if len(found.missed) > SHOWN else ""
+        missed = f" (not: {', '.join(found.missed[:SHOWN])}{more})" if found.missed else ""
         lines.append(f"Phrases of '{name}' found if left out: {count} of {len(found.judged)}{missed}.")
     lines.append(f"Also catches: {', '.join(found.catches) or 'no everyday word'}.")
     lines.append(f"Just below: {', '.join(found.below)}. Of harmless prompts {found.harmless:.1%} lose words.")

@@ -162,7 +162,8 @@ class _Piece:
 def _runs(folded: Folded, lexicon: Lexicon) -> Iterator[Reading]:
     """Readings of words that are cut up by spaces or marks: 'n a k e d', 'n.a.k.e.d', 'na-ked', 'na ked'."""
     pieces = [_Piece(m[0], *m.span()) for m in PIECE.finditer(folded.text)]
-    linked = [bool(GAP.fullmatch(folded.text, a.end, b.start)) for a, b in itertools.pairwise(pieces)] + [False]
+    gaps = [GAP.fullmatch(folded.text, a.end, b.start) for a, b in itertools.pairwise(pieces)]
+    linked = [gap[0] if gap else "" for gap in gaps] + [""]  # what stands between a piece and the next one it goes with
     spelled = {}
     for first, last in _letters_apart(pieces, linked):
         spelled.update(dict.fromkeys(range(first, last)))
@@ -170,36 +171,38 @@ def _runs(folded: Folded, lexicon: Lexicon) -> Iterator[Reading]:
             span = folded.span(pieces[first + start].start, pieces[first + end - 1].end)
             yield Reading(*span, tuple(lexicon.names(word)))
     for first, piece in enumerate(pieces):
-        if first in spelled or (piece.text in lexicon.wanted and piece.text.isalpha()):
+        if first in spelled or not (last := _joined(pieces, linked, first, lexicon)):
             continue
-        if last := _joined(pieces, linked, first, lexicon):
-            word = "".join(p.letters for p in pieces[first : last + 1])
+        word = "".join(p.letters for p in pieces[first : last + 1])
+        if piece.text not in lexicon.wanted or len(word) >= len(piece.text) + FEWEST_LETTERS:  # 'gun s' is no other
             yield Reading(*folded.span(piece.start, pieces[last].end), tuple(lexicon.names(word)))
 
 
-def _letters_apart(pieces: list[_Piece], linked: list[bool]) -> Iterator[tuple[int, int]]:
+def _letters_apart(pieces: list[_Piece], linked: list[str]) -> Iterator[tuple[int, int]]:
     """(first, end) of each run of at least three single letters."""
     start = 0
     for i, piece in enumerate(pieces):
         if len(piece.text) != 1:
             start = i + 1
             continue
-        goes_on = linked[i] and len(pieces[i + 1].text) == 1
+        goes_on = bool(linked[i]) and len(pieces[i + 1].text) == 1
         if not goes_on:
             if i + 1 - start >= FEWEST_LETTERS:
                 yield start, i + 1
             start = i + 1
 
 
-def _joined(pieces: list[_Piece], linked: list[bool], first: int, lexicon: Lexicon) -> int:
+def _joined(pieces: list[_Piece], linked: list[str], first: int, lexicon: Lexicon) -> int:
     """Number of the last of the pieces from `first` on that make one concept word together; 0 for none."""
     word, found = "", 0
     for i in range(first, len(pieces)):
         word += pieces[i].letters
         if word not in lexicon.beginnings:
             break
-        if i > first and word in lexicon.wanted and _is_cut([p.text for p in pieces[first : i + 1]], lexicon):
-            found = i
+        tied = not any(map(str.isspace, "".join(linked[first:i])))  # 'an-al' is cut, 'pen is' are two words
+        if i > first and word in lexicon.wanted and (tied or _is_cut([p.text for p in pieces[first : i + 1]], lexicon)):
+            goes_on = linked[i] and not any(map(str.isspace, linked[i]))
+            found = found if found and goes_on else i  # 'an-al s-ex' does not end behind 's'
         if not linked[i]:
             break
     return found

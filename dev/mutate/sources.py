@@ -10,8 +10,8 @@ from pathlib import Path
 from .. import setup_host
 
 ROOT = setup_host.ROOT
-# Sources, and where their tests are. Of host/ only what is tested without a model; headless/client.py is
-# tested against a server, in tests/e2e.
+# Sources, and where their tests are. Of host/ only what is tested without a model; headless/client.py is tested against
+# a server, in tests/e2e.
 TESTED_IN = {
     "safree": "tests/safree",
     "headless": "tests/headless",
@@ -19,6 +19,7 @@ TESTED_IN = {
     "host/sampling/schedule.py": "tests/host/sampling",
     "host/text/words.py": "tests/host/text",
 }
+EXAMPLES = "tests/repository/test_doctests.py"  # of the docstrings of safree
 AS_A_WHOLE = ("headless",)  # its modules are tested through check and guard
 LEFT_OUT = ("headless/client.py",)
 
@@ -53,4 +54,5 @@ def files_testing(path: str) -> tuple[str, ...]:
     named = re.compile(rf"^(from|import) .*\b{stem}\b", re.MULTILINE)
     own = [file for file in files if named.search(file.read_text(encoding="utf-8"))]
     others = [file for file in files if file not in own] if not own or within(path, AS_A_WHOLE) else []
-    return tuple(file.relative_to(ROOT).as_posix() for file in own + others)
+    found = [file.relative_to(ROOT).as_posix() for file in own + others]
+    return (*found, EXAMPLES) if within(path, ["safree"]) else tuple(found)

@@ -15,10 +15,10 @@ def describe(clip, subspace: ConceptSubspace) -> dict:
     """{'reach': {encoder key: fields of safree.reach.Reach}, 'notes': warnings, 'text': all of it for people}."""
     found, notes, lines = {}, [], []
     for encoder in encoders(clip):
-        store, space = embeddings_of(clip, encoder), subspace[encoder.key]
+        store = embeddings_of(clip, encoder)
         known = calibration.calibration(clip, encoder, store)
         contrast = calibration.contrast(clip, encoder, store, subspace)
-        own = reach.reach(known, contrast, space.concepts, subspace.phrases, space.retain, subspace.retained)
+        own = reach.reach(known, contrast, subspace.phrases)
         found[encoder.key] = dataclasses.asdict(own)
         notes += reach.warnings(subspace.name, subspace.phrases, subspace.retained, own)
         lines += [f"Text encoder {encoder.key}:", reach.text(subspace.name, own)]

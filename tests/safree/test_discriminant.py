@@ -95,12 +95,13 @@ def test_left_out_is_what_the_rule_gives_a_text_when_it_is_fitted_without_it(see
     features, ours = kernel(points, marks), len(concepts)
     side = np.r_[np.ones(ours), -np.ones(TEXTS)]
     share = np.r_[np.full(ours, 1 / ours), np.full(TEXTS, 1 / TEXTS)] * len(points) / 2
-    for text in (0, 17, TEXTS - 1):
-        keep = np.arange(len(points)) != ours + text
+    values = torch.cat([found.phrases_left_out, found.left_out])
+    for point in (0, ours - 1, ours, ours + 17, ours + TEXTS - 1):
+        keep = np.arange(len(points)) != point
         weighted = features[keep] * share[keep, None]
         normal = features[keep].T @ weighted + discriminant.RIDGE * kernel(marks, marks)
         weights = np.linalg.solve(normal + 1e-7 * np.eye(len(marks)), weighted.T @ side[keep])
-        assert found.left_out[text].item() == pytest.approx(features[ours + text] @ weights, abs=0.02)
+        assert values[point].item() == pytest.approx(features[point] @ weights, abs=0.02)
 
 
 def test_a_text_that_is_left_out_lies_further_from_its_side_than_when_it_was_fitted():

@@ -79,7 +79,7 @@ def test_reach_names_the_everyday_words_of_the_kind_and_judges_each_phrase_witho
     concepts = kinds.words[3][:4]  # an everyday kind: its other members are words 30 to 39
     names = tuple(f"w{n}" for n in range(30, 34))
     contrast = kinds.calibration.contrast(concepts, names, concepts[:0])
-    found = reach.reach(kinds.calibration, contrast, concepts, names, concepts[:0])
+    found = reach.reach(kinds.calibration, contrast, names)
     members = {f"w{n}" for n in range(34, 40)}
     assert members == set((*found.catches, *found.below)[:6])
     assert found.judged == names
@@ -91,7 +91,7 @@ def test_an_odd_phrase_is_the_one_that_is_not_found_without_it(kinds):
     concepts = torch.cat([own[:5], -own[6:7]])
     names = tuple(f"concept {n}" for n in range(6))
     contrast = kinds.calibration.contrast(concepts, names, concepts[:0])
-    found = reach.reach(kinds.calibration, contrast, concepts, names, concepts[:0])
+    found = reach.reach(kinds.calibration, contrast, names)
     assert "concept 5" in found.missed
 
 

@@ -46,7 +46,7 @@ def test_three_scores_above_the_start_are_enough_for_a_law():
     found = torch.cat([torch.zeros(97), torch.tensor([1.0, 2.0, 3.0])])
     assert Tail.of(found, 0.03).scale != 0.1
     assert Tail.of(found[:-1], 0.025).scale == 0.1
-    assert Tail.of(torch.zeros(50)) == Tail(0.0, 0.03, 0.1, 0.0)
+    assert Tail.of(torch.zeros(0)) == Tail.of(torch.zeros(50)) == Tail(0.0, 0.03, 0.1, 0.0)
 
 
 @FAST
