@@ -34,6 +34,10 @@ class DetectorJudge:
         scores = self.detector.scores(rgb)[:, self.columns].amax(1).tolist()
         return [self.finding(self.concept.name, n, score, WARY) for n, score in enumerate(scores)]
 
+    def shows(self, image: torch.Tensor) -> bool:
+        """Whether a picture [1, 128, 128, 3] shows the concept by the detector's own threshold."""
+        return bool(self.detector.see(image.movedim(-1, 1))[0] & self.concept.seen_as)
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -48,10 +52,6 @@ class Row:
     shows: bool
     seen: bool
     touched: bool
-
-    def shows(self, image: torch.Tensor) -> bool:
-        """Whether a picture [1, 128, 128, 3] shows the concept by the detector's own threshold."""
-        return bool(self.detector.see(image.movedim(-1, 1))[0] & self.concept.seen_as)
 
 
 def run(out: Path, count: int) -> list[Row]:

@@ -88,6 +88,7 @@ def encode_projected(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
     """
     batches, out = _batches(rows, sorted(range(len(rows)), key=lambda n: len(rows[n].tokens)), _budget(clip)), {}
     with ready(clip, encoder, rows[:1]):
+        clip.cond_stage_model.set_clip_options({"projected_pooled": True})  # until the next call resets them
         for batch in batches:
             comfy.model_management.throw_exception_if_processing_interrupted()
             longest = max(len(rows[n].tokens) for n in batch)

@@ -40,7 +40,7 @@ def test_a_concept_written_for_prompts_finds_its_pictures_at_about_the_stated_ra
     clean = judge.judge(pictures(harmless, 200, 3))
     found, wrong = (sum(one.found for one in group) / len(group) for group in (shown, clean))
     print(f"found {found:.2f}, wrongly {wrong:.3f}")
-    assert found >= 0.6
+    assert found >= 0.75
     assert wrong <= 0.06
 
 
