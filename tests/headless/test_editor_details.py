@@ -138,7 +138,7 @@ def test_types_that_the_editor_connects(one, other, fit):
 
 
 def bypassed(slots: list, outputs: tuple, slot: int, asked: str = "CLIP") -> list | None:
-    """What arrives at input `x` of type `asked`, from output `slot` of a bypassed node with inputs of nodes 20, 21, ..."""
+    """What arrives at input `x` of type `asked`, from output `slot` of a bypassed node; nodes 20, 21, ... feed it."""
     entries = [(f"in{n}", kind, 30 + n) for n, kind in enumerate(slots)]
     makers = [node(20 + n, "VAELoader", ["v"], outputs=(kind,)) for n, kind in enumerate(slots)]
     way = node(5, "Somebodys", [], entries, outputs, mode=4)
@@ -337,3 +337,30 @@ def test_without_a_change_a_file_stays_as_it_is(subgraph):
     before = drawn(subgraph=subgraph)
     api = to_api(before)
     assert to_api(edited(before, api, copy.deepcopy(api))) == api
+
+
+@pytest.mark.parametrize(
+    ("links", "named", "told"),
+    [
+        ([], 10, None),  # left over: nothing is connected
+        (CLIP, 10, None),
+        ([*CLIP, (11, 1, 1, 2, 0, "CLIP")], 10, None),  # of several, the input names one
+        (CLIP, None, "link None at the input, 10 among the links"),
+        (CLIP, 11, "link 11 at the input, 10 among the links"),
+        ([*CLIP, (11, 1, 1, 3, 0, "CLIP")], 11, "link 11 at the input, 10 among the links"),
+        ([(10, 1, 1, 2, 1, "CLIP")], 10, "link 10 at the input, none among the links"),
+    ],
+)
+def test_a_file_that_says_two_things_about_a_connection_is_refused(links, named, told):
+    prompt = node(2, "CLIPTextEncode", ["a cat"], [("clip", "CLIP", named)], ("CONDITIONING",))
+    file = document(LOADER, prompt, links=links)
+    if told:
+        with pytest.raises(WorkflowError, match=f"two things about what is connected to 'clip'.*{told}"):
+            to_api(file)
+    else:
+        to_api(file)
+
+
+def test_two_nodes_with_one_id_are_refused():
+    with pytest.raises(WorkflowError, match="same id"):
+        to_api(document(LOADER, LOADER))
