@@ -169,10 +169,10 @@ def test_a_server_that_goes_away_is_not_success(start, tmp_path):
 
 
 def test_the_server_refuses_a_sampler_without_its_prompt(client):
-    """So the check may let it pass: it is what a bypassed SafreeConditioning leaves."""
+    """It is what a bypassed SafreeConditioning leaves; the check says so before."""
     graph = unguarded(RUN)
     del graph["prompt"], graph["sampler"]["inputs"]["positive"]
-    assert unguarded_samplers(graph) == []
+    assert [problem.input for problem in unguarded_samplers(graph)] == ["positive"]
     with pytest.raises(PromptRejected, match="Required input is missing: positive"):
         client.run(graph)
 
