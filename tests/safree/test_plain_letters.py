@@ -75,6 +75,9 @@ def test_letters_and_their_marks_have_a_script(char, of):
         ("pis, tol", []),
         ("pi s tol", [("pi s tol", ("pistol",))]),
         ("pis tols", []),
+        ("a gun s is red", []),  # the word is there already
+        ("gun", []),
+        ("x y z g u n", [("g u n", ("gun",))]),
     ],
 )
 def test_letters_and_parts_are_put_together_over_a_gap(text, readings_):
