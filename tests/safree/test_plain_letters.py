@@ -188,6 +188,7 @@ def test_a_lexicon_keeps_short_words_of_other_scripts_alone():
         ("CAT", []),
         ("MACHINE", [("MACHINE", ("machine",))]),
         ("gun5", []),
+        ("machin\u20ac", [("machin\u20ac", ("machine",))]),
         ("gu*", []),
     ],
 )
@@ -254,3 +255,21 @@ def test_an_age_is_a_number_beside_what_says_so(text, is_one):
 )
 def test_an_exception_excuses_the_term_inside_it_alone(text, is_one):
     assert TermList.of(["red tower"], exceptions=["red tower hill", "tower red"]).finds(text) is is_one
+
+
+def test_a_word_that_goes_on_is_another_when_three_letters_more_are_written_apart():
+    lexicon = Lexicon(["gun", "guns", "bomb", "bombing"], {"gun", "bomb"}, {"gun", "bomb"})
+    assert found("gun s", lexicon) == []
+    assert found("bomb ing", lexicon) == [("bomb ing", ("bombing",))]
+
+
+def test_a_letter_of_a_row_is_no_word_by_itself():
+    lexicon = Lexicon(["\u88f8", "\u88f8\u4f53"], set(), set())
+    assert list(lexicon.segment("\u88f8")) == []
+    assert list(lexicon.segment("\u88f8\u4f53")) == [(0, 2, "\u88f8\u4f53")]
+
+
+def test_a_word_is_looked_at_up_to_a_number_of_letters():
+    for count, names in ((readings.LONGEST, ("naked",)), (readings.LONGEST + 1, None)):
+        word = "n" + "a" * (count - 4) + "ked"
+        assert found(word) == ([(word, names)] if names else [])

@@ -90,3 +90,20 @@ def test_phrases_that_are_judged_without_themselves_are_missed_up_to_the_limit()
 @pytest.mark.parametrize(("share", "count"), [(0.03, 0), (0.031, 1), (0.4, 1)])
 def test_a_concept_of_everyday_language_is_told_above_a_share(share, count):
     assert len(reach.warnings("x", ("a", "b", "c"), (), reach.Reach((), (), (), (), share))) == count
+
+
+@pytest.mark.parametrize(
+    ("missed", "said"),
+    [
+        ((), "found if left out: 12 of 12."),
+        (("w1", "w2"), "found if left out: 10 of 12 (not: w1, w2)."),
+        (tuple(f"w{n}" for n in range(8)), "4 of 12 (not: w0, w1, w2, w3, w4, w5, w6, w7)."),
+        (tuple(f"w{n}" for n in range(9)), "3 of 12 (not: w0, w1, w2, w3, w4, w5, w6, w7, ...)."),
+    ],
+)
+def test_the_reach_is_said_in_words(missed, said):
+    judged = tuple(f"w{n}" for n in range(12))
+    text = reach.text("x", reach.Reach(("a", "b"), ("c",), judged, missed, 0.0123))
+    assert said in text
+    assert "Also catches: a, b.\nJust below: c. Of harmless prompts 1.2% lose words." in text
+    assert reach.text("x", reach.Reach((), ("c",), (), (), 0.0)).startswith("Also catches: no everyday word.")

@@ -121,3 +121,11 @@ def test_leanings_end_at_1_on_both_sides_of_everyday_language():
     found = Contrast(rule, Tail(0.0, 0.03, 0.1, 0.0))
     for leanings in (found.lean(torch.zeros(3, 2)), found.lean_everyday(), found.lean_phrases()):
         assert leanings.tolist() == [-1, 0.5, 1]
+
+
+@pytest.mark.parametrize("unnamed", [0.25, 0.5, 1.0])
+def test_nearness_and_the_rule_share_a_leaning_by_how_little_the_phrases_name(unnamed):
+    rule = SimpleNamespace(left_out=torch.tensor([0.5, -1.0]))
+    near = SimpleNamespace(lean_everyday=lambda: torch.tensor([-0.5, 1.0]))
+    found = Contrast(rule, Tail(0.0, 0.03, 0.1, 0.0), near=near, unnamed=unnamed)
+    assert found.lean_everyday().tolist() == pytest.approx([0.5 - unnamed, 2 * unnamed - 1])
