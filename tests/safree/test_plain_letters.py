@@ -263,12 +263,6 @@ def test_a_word_that_goes_on_is_another_when_three_letters_more_are_written_apar
     assert found("bomb ing", lexicon) == [("bomb ing", ("bombing",))]
 
 
-def test_a_letter_of_a_row_is_no_word_by_itself():
-    lexicon = Lexicon(["\u88f8", "\u88f8\u4f53"], set(), set())
-    assert list(lexicon.segment("\u88f8")) == []
-    assert list(lexicon.segment("\u88f8\u4f53")) == [(0, 2, "\u88f8\u4f53")]
-
-
 def test_a_word_is_looked_at_up_to_a_number_of_letters():
     for count, names in ((readings.LONGEST, ("naked",)), (readings.LONGEST + 1, None)):
         word = "n" + "a" * (count - 4) + "ked"
