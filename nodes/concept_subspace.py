@@ -59,7 +59,6 @@ class ConceptSubspace(io.ComfyNode):
             ],
             outputs=[
                 ConceptSubspaces.Output(display_name="subspaces"),
-                io.String.Output(display_name="report", tooltip="What the concept catches with this text encoder."),
             ],
         )
 
@@ -82,4 +81,4 @@ class ConceptSubspace(io.ComfyNode):
             built = build_subspace(clip, name, wanted, strength, tuple(lines(retain)), defaults)
             told = concept_reach.describe(clip, built)
         summary = {**built.summary(), "reach": told["reach"], "notes": told["notes"]}
-        return io.NodeOutput((*subspaces, built), told["text"], ui={"safree_subspace": [summary]})
+        return io.NodeOutput((*subspaces, built), ui={"safree_subspace": [summary]})

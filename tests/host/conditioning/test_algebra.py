@@ -12,7 +12,7 @@ STEPS, FILTERED = 4, 2
 @pytest.fixture(scope="module")
 def guarded(pack, clip):
     """(guarded conditioning, the plain conditioning, a benign plain one)."""
-    subspaces, _ = pack.ConceptSubspace.execute(clip, "weapons", "", 1.0).args
+    (subspaces,) = pack.ConceptSubspace.execute(clip, "weapons", "", 1.0).args
     conditioning, *_ = pack.SafreeConditioning.execute(clip, subspaces, PROMPT, "adaptive", 1.0, 0.0, "auto").args
     encode = lambda text: clip.encode_from_tokens_scheduled(clip.tokenize(text))  # noqa: E731
     return conditioning, encode(PROMPT), encode("a house")
@@ -107,7 +107,7 @@ def test_edited_tensors_stay_filtered_and_are_refused_where_the_original_would_b
 
 
 def test_paper_mode_keeps_both_parts_of_an_edited_prompt(pack, comfy_nodes, model, clip, guarded):
-    subspaces, _ = pack.ConceptSubspace.execute(clip, "(phrases only)", "pistol", 1.0).args
+    (subspaces,) = pack.ConceptSubspace.execute(clip, "(phrases only)", "pistol", 1.0).args
     conditioning, *_ = pack.SafreeConditioning.execute(clip, subspaces, PROMPT, "paper", 1.0, 0.0, "auto").args
     (edited,) = comfy_nodes.ConditioningConcat().concat(conditioning, guarded[2])
     assert len(edited) == 2

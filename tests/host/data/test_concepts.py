@@ -75,12 +75,11 @@ def node(pack):
 
 
 def test_the_node_spans_the_phrases_and_keeps_other_subspaces_apart(node, clip, weapons):
-    built, told = node.execute(clip, "(phrases only)", "apple\n\n  banana \n", 0.5, subspaces=(weapons,)).result
+    (built,) = node.execute(clip, "(phrases only)", "apple\n\n  banana \n", 0.5, subspaces=(weapons,)).result
     assert built[0] is weapons
     assert (built[1].name, built[1].phrases, built[1].strength) == ("apple", ("apple", "banana"), 0.5)
     assert built[1]["l"].concepts.shape == (2, 768)
     assert len(built[1]["l"].basis) == 2
-    assert "2 phrases" in told
 
 
 def test_a_subspace_is_the_same_whenever_it_is_built(pack, clip):

@@ -142,7 +142,7 @@ def test_clip_skip_is_guarded_by_a_subspace_built_with_it(pack, comfy_nodes, lit
     clip = tiny_families.FAMILIES["SD1.x"].text.clip()
     tiny_models.plant_words(*pack.host.text.encoders.encoders(clip))
     (skipping,) = comfy_nodes.CLIPSetLastLayer().set_last_layer(clip, -2)
-    subspaces, _ = pack.ConceptSubspace.execute(skipping, "(phrases only)", "pistol", 1.0).result
+    (subspaces,) = pack.ConceptSubspace.execute(skipping, "(phrases only)", "pistol", 1.0).result
     text = "a cat and a pistol"
     conditioning, report = outputs(
         pack.host.prompt.guard.guard_prompt(skipping, text, subspaces, pack.host.report.reports.Settings())
