@@ -76,7 +76,7 @@ def assert_same(one: list, other: list) -> None:
 def test_with_nothing_flagged_it_is_the_stock_node_bit_for_bit(built, more):
     texts = dict(FAMILY_TEXTS[built.family])
     texts[next(iter(texts))] += " " + more
-    guarded, report = built.guard(texts)
+    guarded, report = built.guard(texts, threshold=0.99)  # a random encoder reads some word as near to any concept
     assert report["flagged"] == 0
     assert_same(guarded, built.stock(texts))
 
