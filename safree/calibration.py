@@ -26,6 +26,8 @@ NARROW = 8  # phrases up to which a concept is a thing or two, not a subject
 # Shape of the tail where only nearness counts. A smaller one says that scores end just above those that were seen; of
 # nearness, which has no end that the few harmless words near a concept could show, chance often makes that up.
 STEEPEST = -0.1
+SHARES = (1.0, 0.5, 0.25, 0.0)  # of nearness that are tried, until the rate can be had with own phrases found
+USUAL = 8  # words that a prompt has judged
 CEILING = 0.0  # a concept's own phrase in an everyday text; above it the guard would let that pass, whatever the rate
 SAME = 1e-3  # relative distance below which two embeddings are one
 
@@ -124,10 +126,14 @@ class Calibration:
         unnamed = max(1 - len(phrases) / BROAD, 0.0)
         near = self._nearness(concepts, known, phrases, retain, ordinary) if unnamed > 0 else None
         kept = tuple(phrase for phrase, is_known in zip(phrases, known.tolist(), strict=True) if is_known)
-        untested = Contrast(found, Tail(0.0, TAIL, 0.1, 0.0), near, unnamed, kept)
-        null = self._null(untested, aside, Matcher(retained))
-        steepest = STEEPEST / unnamed if unnamed > 0 else -math.inf
-        return dataclasses.replace(untested, tail=Tail.of(null, steepest=steepest))
+        for share in SHARES if near else (0.0,):
+            untested = Contrast(found, Tail(0.0, TAIL, 0.1, 0.0), near, share * unnamed, kept)
+            null = self._null(untested, aside, Matcher(retained))
+            steepest = STEEPEST / untested.unnamed if untested.unnamed > 0 else -math.inf
+            contrast = dataclasses.replace(untested, tail=Tail.of(null, steepest=steepest))
+            if contrast.tail.limit(USUAL) <= CEILING:  # else harmless words are as near as the concept's own
+                break
+        return contrast
 
     def _rows_that_name(self, matcher: Matcher) -> set[int]:
         """Rows of everyday phrases that hold a concept phrase, but for the one vector of all unknown words."""

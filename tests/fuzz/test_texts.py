@@ -80,7 +80,7 @@ def test_any_prompt_is_guarded_or_refused(pack, clip, pistol, attempt, fuzz):
         )
         if message:
             return
-        conditioning, report = done
+        conditioning, report = done.conditioning, done.report()
         assert all(torch.isfinite(tensor).all() for tensor, _ in conditioning)
         assert json.loads(json.dumps(report, allow_nan=False)) == report
 

@@ -364,3 +364,29 @@ def test_a_file_that_says_two_things_about_a_connection_is_refused(links, named,
 def test_two_nodes_with_one_id_are_refused():
     with pytest.raises(WorkflowError, match="same id"):
         to_api(document(LOADER, LOADER))
+
+
+def test_widgets_that_a_pack_writes_by_name_keep_their_names_but_for_its_preview():
+    values = {"a": 5, "videopreview": {"x": 1}, "z": "x"}
+    assert inputs(to_api(document(node(5, "Videos") | {"widgets_values": values})), "5") == {"a": 5, "z": "x"}
+
+
+def test_of_two_shown_widgets_each_has_the_value_that_the_property_gives_it():
+    both = copy.deepcopy(SUBGRAPH)
+    both["nodes"].append(node(6, "CLIPTextEncode", ["second"], [("text", "STRING", 4, True)], ("CONDITIONING",)))
+    both["inputs"].append({"id": "in-more", "name": "more", "type": "STRING", "linkIds": [4]})
+    both["links"].append(
+        {"id": 4, "origin_id": -10, "origin_slot": 2, "target_id": 6, "target_slot": 0, "type": "STRING"}
+    )
+    slots = [CLIP_SLOT, TEXT_SLOT, ("more", "STRING", None, True)]
+
+    def texts(values: list, *proxies: list) -> tuple:
+        use = node(8, "sub", values, slots, ("CONDITIONING",), properties={"proxyWidgets": list(proxies)})
+        links = [(10, 1, 1, 8, 0, "CLIP")]
+        api = to_api(document(LOADER, use, links=links, definitions={"subgraphs": [both]}))
+        return inputs(api, "8:4")["text"], inputs(api, "8:6")["text"]
+
+    assert texts(["one", "two"]) == ("one", "two")
+    for first, second in ((["4", "text"], ["6", "text"]), (["-1", "text"], ["-1", "more"])):
+        assert texts(["one", "two"], first, second) == ("one", "two")
+        assert texts(["one", "two"], second, first) == ("two", "one")

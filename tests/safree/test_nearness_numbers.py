@@ -58,3 +58,17 @@ def test_leanings_run_from_everyday_language_to_the_concepts_own_phrases(everyda
     assert -1 <= leanings.min() < 0 < leanings.max() <= 1
     middle = dataclasses.replace(found, usual=-9.0, own=9.0)
     assert middle.lean(rows(200, 3)).abs().max() < 0.2  # half-way between the two
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+@pytest.mark.parametrize("against", [0, 3])
+def test_a_phrase_leans_as_if_it_were_not_among_them(everyday, count, against):
+    phrases, opposed = rows(count, 1), rows(against, 2)
+    found = dataclasses.replace(Nearness(everyday, phrases, opposed), usual=-1.0, own=1.0)
+    for n, leaning in enumerate(found.lean_phrases()):
+        raw = gained(everyday, phrases[n], torch.cat([phrases[:n], phrases[n + 1 :]]), opposed)
+        assert float(leaning) == pytest.approx(min(max(raw, -1), 1), abs=1e-5)
+
+
+def test_a_phrase_that_is_alone_leans_like_everyday_language(everyday):
+    assert Nearness(everyday, rows(1, 1), rows(0, 2)).lean_phrases().tolist() == [-1]

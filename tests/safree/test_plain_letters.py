@@ -75,6 +75,9 @@ def test_letters_and_their_marks_have_a_script(char, of):
         ("pis, tol", []),
         ("pi s tol", [("pi s tol", ("pistol",))]),
         ("pis tols", []),
+        ("a gun s is red", []),  # the word is there already
+        ("gun", []),
+        ("x y z g u n", [("g u n", ("gun",))]),
     ],
 )
 def test_letters_and_parts_are_put_together_over_a_gap(text, readings_):
@@ -185,6 +188,7 @@ def test_a_lexicon_keeps_short_words_of_other_scripts_alone():
         ("CAT", []),
         ("MACHINE", [("MACHINE", ("machine",))]),
         ("gun5", []),
+        ("machin\u20ac", [("machin\u20ac", ("machine",))]),
         ("gu*", []),
     ],
 )
@@ -251,3 +255,15 @@ def test_an_age_is_a_number_beside_what_says_so(text, is_one):
 )
 def test_an_exception_excuses_the_term_inside_it_alone(text, is_one):
     assert TermList.of(["red tower"], exceptions=["red tower hill", "tower red"]).finds(text) is is_one
+
+
+def test_a_word_that_goes_on_is_another_when_three_letters_more_are_written_apart():
+    lexicon = Lexicon(["gun", "guns", "bomb", "bombing"], {"gun", "bomb"}, {"gun", "bomb"})
+    assert found("gun s", lexicon) == []
+    assert found("bomb ing", lexicon) == [("bomb ing", ("bombing",))]
+
+
+def test_a_word_is_looked_at_up_to_a_number_of_letters():
+    for count, names in ((readings.LONGEST, ("naked",)), (readings.LONGEST + 1, None)):
+        word = "n" + "a" * (count - 4) + "ked"
+        assert found(word) == ([(word, names)] if names else [])

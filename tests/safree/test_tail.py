@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -112,3 +113,19 @@ def test_texts_with_a_retained_phrase_are_no_harmless_texts(everyday):
 def test_a_calibration_without_prompts_has_a_law_all_the_same(everyday):
     calibration, concept = everyday
     assert tail(dataclasses.replace(calibration, windows=()), concept) == Tail.of(torch.zeros(0))
+
+
+def test_leanings_end_at_1_on_both_sides_of_everyday_language():
+    rule = SimpleNamespace(left_out=torch.tensor([-3.0, 0.5, 3.0]), phrases_left_out=torch.tensor([-3.0, 0.5, 3.0]))
+    rule.lean = lambda embeddings: rule.left_out
+    found = Contrast(rule, Tail(0.0, 0.03, 0.1, 0.0))
+    for leanings in (found.lean(torch.zeros(3, 2)), found.lean_everyday(), found.lean_phrases()):
+        assert leanings.tolist() == [-1, 0.5, 1]
+
+
+@pytest.mark.parametrize("unnamed", [0.25, 0.5, 1.0])
+def test_nearness_and_the_rule_share_a_leaning_by_how_little_the_phrases_name(unnamed):
+    rule = SimpleNamespace(left_out=torch.tensor([0.5, -1.0]))
+    near = SimpleNamespace(lean_everyday=lambda: torch.tensor([-0.5, 1.0]))
+    found = Contrast(rule, Tail(0.0, 0.03, 0.1, 0.0), near=near, unnamed=unnamed)
+    assert found.lean_everyday().tolist() == pytest.approx([0.5 - unnamed, 2 * unnamed - 1])

@@ -119,7 +119,7 @@ def test_a_concept_that_no_sentence_is_about_has_false_flags_only(pack, clip, ch
     assert report["figures"]["caught"] is None
     assert report["curve"] == []
     assert "No shipped sentence is about 'bicycles'" in report["notes"][0]
-    assert [case["id"] for case in report["flagged_wrongly"]] == ["h-3"]
+    assert report["flagged_wrongly"][0]["id"] == "h-3"  # the worst first
     assert image.shape[2:] == (768, 3)
 
 
