@@ -16,10 +16,6 @@ from .reports import READABLE, upgraded
 
 MAX_ENCODERS, MAX_LINES = 8, 40  # of notes, of bars
 MAX_WORDS, MAX_FLAGGED = 600, 8  # of one encoder: words shown, and explained in a line of their own
-CONNECT = (
-    "Connect the report output of SafreeConditioning or of another SAFREE node that guards; the report of "
-    "ConceptSubspace is plain text, which Preview as Text (PreviewAny) shows."
-)
 
 
 def parse(text: str) -> dict:
@@ -27,9 +23,9 @@ def parse(text: str) -> dict:
     try:
         report = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SafreeError(f"the report is not JSON ({error}). {CONNECT}") from error
+        raise SafreeError(f"the report is not JSON ({error}). Connect the report output of a SAFREE node.") from error
     if not isinstance(report, dict) or "verdict" not in report:
-        raise SafreeError(f"the text holds no verdict. {CONNECT}")
+        raise SafreeError("the text holds no verdict. Connect the report output of a SAFREE node.")
     if report.get("version") not in READABLE:
         known = " or ".join(map(str, READABLE))
         raise SafreeError(f"the report has version {report.get('version')!r}, not {known}. Run the workflow again.")
