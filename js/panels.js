@@ -5,6 +5,7 @@ const MAX_CELLS = 60; // steps drawn one by one up to here
 const MAX_PRESENCES = 16; // concepts and pictures shown
 const TALLEST = 4; // deviations of clean pictures of a full column
 const HOTTEST = 3; // and of a full red cell of a map
+const MAX_MISSED = 8; // phrases named in a line, as safree/reach.py
 const PNG = "data:image/png;base64,"; // how a picture in a report begins; any other address is not loaded
 
 function make(tag, className, text) {
@@ -107,12 +108,15 @@ export const subspacePanel = readable((summary) => {
 function reach({ judged, missed, catches, below, harmless }) {
   const lines = [];
   if (judged.length) {
-    const not = missed.length ? `; not: ${missed.join(", ")}` : "";
+    const others = missed.length > MAX_MISSED ? `, and ${missed.length - MAX_MISSED} more` : "";
+    const not = missed.length ? `; not: ${missed.slice(0, MAX_MISSED).join(", ")}${others}` : "";
     lines.push(`Found if left out: ${judged.length - missed.length} of ${judged.length}${not}`);
   }
   lines.push(`Also catches: ${catches.join(", ") || "no everyday word"}`, `Just below: ${below.join(", ")}`);
   lines.push(`Harmless prompts that lose words: ${(100 * harmless).toFixed(1)} %`);
-  return lines.map((line) => make("p", "safree-detail", line));
+  const drawn = lines.map((line) => make("p", "safree-detail", line));
+  if (missed.length > MAX_MISSED) drawn[0].title = `Not found if left out: ${missed.join(", ")}`;
+  return drawn;
 }
 
 const notes = (report) => (report.notes ?? []).map((note) => make("p", "safree-detail", note));

@@ -6,8 +6,8 @@ import dataclasses
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 COLUMN, GAP, TOP, LEFT = 400, 50, 120, 60  # pixels of the layout
-SLOT, WIDGET, MULTILINE, PANEL = 22, 26, 90, 150
-PANELS = {"ConceptSubspace", "SafreeConditioning", "SelfValidatingSampler"}
+SLOT, WIDGET, MULTILINE = 22, 26, 90
+PANELS = {"ConceptSubspace": 400, "SafreeConditioning": 150, "SelfValidatingSampler": 150}  # as after a run
 PREVIEWS = {"SaveImage": 280, "PreviewImage": 280, "SaveAnimatedWEBP": 280, "LoadImage": 280, "PreviewAny": 160}
 
 
@@ -155,7 +155,7 @@ class Graph:
         slots = max(len(self._slots(node)), len(self.info[node.kind]["output"]))
         widgets = [spec for _, spec in self._inputs(node.kind) if _is_widget(spec)]
         extra = sum(MULTILINE for spec in widgets if len(spec) > 1 and spec[1].get("multiline"))
-        panel = PANEL if node.kind in PANELS else PREVIEWS.get(node.kind, 0)
+        panel = (PANELS | PREVIEWS).get(node.kind, 0)
         return 20 + SLOT * slots + WIDGET * len(widgets) + extra + panel
 
     def _note(self, number: int) -> dict:

@@ -72,9 +72,10 @@ def main(names: list[str]) -> None:
 
 
 def thumbnail(png: bytes) -> Image.Image:
-    """A square picture; of a report's plot, the upper left part, where the words are."""
+    """A square picture; of a report's plot, the upper left part, where the words are; of a curve, the upper end."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    image = image.crop((0, 0, min(image.width, PLOT_WIDTH), min(image.height, PLOT_WIDTH)))
+    side = min(image.width, PLOT_WIDTH if image.height < image.width else image.width)  # a curve is tall and needs all
+    image = image.crop((0, 0, side, min(image.height, side)))
     scale = THUMBNAIL / image.width
     image = image.resize((THUMBNAIL, round(image.height * scale)), Image.Resampling.LANCZOS)
     square = Image.new("RGB", (THUMBNAIL, THUMBNAIL), (32, 32, 34))
