@@ -89,6 +89,9 @@ class Guarded:
         if not self.active:
             sentence = "Guard not active: strength is 0, the prompt passed unchanged and unchecked."
             return "inactive", "strength", sentence
+        if not words and self.unchecked:
+            names = ", ".join(self.unchecked)
+            return "clear", "", f"Nothing flagged, but {names} was not checked: no text encoder here reads it."
         if not words:
             return "clear", "", "Nothing flagged: the prompt passed unchanged."
         if round(self.t_prime.steps) == 0:

@@ -75,6 +75,7 @@ def test_a_reading_costs_one_call_more_at_most_and_none_where_it_is_known(pack, 
 def test_a_language_that_no_encoder_reads_is_named_and_its_english_words_are_judged(guard):
     _, report = guard("ภาพแมวนั่งอยู่บนเรือ")
     assert report["unchecked_languages"] == ["Thai"]
+    assert "Thai was not checked" in report["verdict"]
     assert any("Thai, which was not checked" in note for note in report["notes"])
     assert report["flagged"] == 0
     _, report = guard("ภาพแมวนั่งอยู่บนเรือ pistol")
