@@ -24,7 +24,7 @@ RAY = $(HOST_PYTHON) -m ray.scripts.scripts
 
 demo:
 	@$(PYTHON) -m dev.setup_host
-	@$(HOST_PYTHON) -m bench.demo
+	@$(HOST_PYTHON) -m bench.pictures.demo
 
 test: lint
 	@$(MAKE) --no-print-directory .comfy/ray || echo "Ray could not be installed: its tests are skipped"
