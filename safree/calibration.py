@@ -126,9 +126,10 @@ class Calibration:
         unnamed = max(1 - len(phrases) / BROAD, 0.0)
         near = self._nearness(concepts, known, phrases, retain, ordinary) if unnamed > 0 else None
         kept = tuple(phrase for phrase, is_known in zip(phrases, known.tolist(), strict=True) if is_known)
+        left_alone = Matcher(retained)
         for share in SHARES if near else (0.0,):
             untested = Contrast(found, Tail(0.0, TAIL, 0.1, 0.0), near, share * unnamed, kept)
-            null = self._null(untested, aside, Matcher(retained))
+            null = self._null(untested, aside, left_alone)
             steepest = STEEPEST / untested.unnamed if untested.unnamed > 0 else -math.inf
             contrast = dataclasses.replace(untested, tail=Tail.of(null, steepest=steepest))
             if contrast.tail.limit(USUAL) <= CEILING:  # else harmless words are as near as the concept's own
