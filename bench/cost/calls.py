@@ -40,9 +40,7 @@ class Calls:
 
 def stores(host, clip) -> list[tuple]:
     """(encoder, its kept embeddings) for each text encoder of a CLIP."""
-    return [
-        (encoder, host.text.embeddings.embeddings_of(clip, encoder)) for encoder in host.text.encoders.encoders(clip)
-    ]
+    return [(encoder, host.text.embeddings.embeddings_of(encoder)) for encoder in host.text.encoders.encoders(clip)]
 
 
 def forget_words(host, clip) -> None:

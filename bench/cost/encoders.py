@@ -52,7 +52,7 @@ class Bench:
 
     def calibrate(self) -> None:
         for encoder, store in stores(self.host, self.clip):
-            self.host.prompt.calibration.calibration(self.clip, encoder, store)
+            self.host.prompt.calibration.calibration(encoder, store)
 
     def build(self, count: int) -> tuple:
         sets = [self.host.data.concept_sets.get(name) for name in CONCEPTS[:count]]

@@ -181,7 +181,7 @@ def fingerprint(pack, clip) -> str:
     """What tells the encoders of a CLIP from others: what they make of a few phrases, to three digits."""
     hashed = hashlib.blake2b(digest_size=8)
     for encoder in pack.host.text.encoders.encoders(clip):
-        probes = pack.host.text.embeddings.embeddings_of(clip, encoder).probes
+        probes = pack.host.text.embeddings.embeddings_of(encoder).probes
         hashed.update(encoder.key.encode())
         hashed.update((probes / probes.abs().max() * 1000).round().to(int).numpy().tobytes())
     return hashed.hexdigest()

@@ -33,8 +33,8 @@ def learn(studio: Studio, subspace, where: Path = ASSETS, steps: int = STEPS, se
     """Write the embedding to `where`; returns the largest score of the templates and the guard's threshold."""
     host = studio.pack.host
     (encoder,) = host.text.encoders.encoders(studio.clip)
-    store = host.text.embeddings.embeddings_of(studio.clip, encoder)
-    contrast = host.prompt.calibration.contrast(studio.clip, encoder, store, subspace)
+    store = host.text.embeddings.embeddings_of(encoder)
+    contrast = host.prompt.calibration.contrast(encoder, store, subspace)
     templates, limit = Templates(studio, encoder, seed), contrast.limit(1)
     with torch.no_grad():
         wanted, _ = templates.encode([templates.word])

@@ -94,7 +94,7 @@ def _texts(pack, clip, names: list[str]) -> Tensor:
     host = pack.host.text
     (encoder,) = host.encoders.encoders(clip)
     tokens = [clip.tokenize(f"a photo of {article(name)}")[encoder.key] for name in names]
-    return host.encoding.encode_pooled(clip, encoder, [encoder.row(encoder.words(one)) for one in tokens])
+    return host.encoding.encode_pooled(encoder, [encoder.row(encoder.words(one)) for one in tokens])
 
 
 def _fit(model, projection, texts: Tensor, names: list[str], steps: int) -> float:

@@ -31,8 +31,8 @@ def learn(studio: Studio, subspace, steps: int = STEPS) -> dict[str, float]:
     """
     host = studio.pack.host
     (encoder,) = host.text.encoders.encoders(studio.clip)
-    store = host.text.embeddings.embeddings_of(studio.clip, encoder)
-    contrast = host.prompt.calibration.contrast(studio.clip, encoder, store, subspace)
+    store = host.text.embeddings.embeddings_of(encoder)
+    contrast = host.prompt.calibration.contrast(encoder, store, subspace)
     limit = contrast.limit(1)
     table = encoder.table
     word = _target(studio, encoder)
@@ -97,6 +97,6 @@ def encode_with(studio: Studio, encoder, texts: tuple[str, ...], word: int, toke
         first, end = encoder.bounds(chunk)
         row = [t for entry in chunk for t in (tokens if entry[0] == word else [entry[0]])]
         rows.append(encoding.Row(row[: len(chunk)], first, end + len(tokens) - 1))
-    with encoding.ready(studio.clip, encoder, rows):
+    with encoding.ready(encoder, rows):
         states = encoder.model.encode([row.tokens for row in rows])[0].float().cpu()
     return states, encoding.pool("end", states, rows)

@@ -132,9 +132,9 @@ def of_languages(clip, concepts: Iterable[str]) -> tuple[list[Sentence], list[st
     """(kept sentences in the languages that a text encoder of `clip` reads, each of a kind named as its language is,
     notes on the others)."""
     found, unread = [], []
-    readers = [(encoder, embeddings_of(clip, encoder)) for encoder in encoders(clip)]
+    readers = [(encoder, embeddings_of(encoder)) for encoder in encoders(clip)]
     for code, language in languages.load().items():
-        if any(by_language.reads(clip, encoder, store, code) for encoder, store in readers):
+        if any(by_language.reads(encoder, store, code) for encoder, store in readers):
             own = part_of(sentences.of_language(code), "half", concepts)
             found += [dataclasses.replace(sentence, kind=language.name) for sentence in own]
         else:

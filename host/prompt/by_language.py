@@ -49,21 +49,21 @@ def parts(words: list[Word], room: int) -> list[Part]:
     return found
 
 
-def reads(clip, encoder: Encoder, store: Embeddings, code: str) -> bool:
+def reads(encoder: Encoder, store: Embeddings, code: str) -> bool:
     """Whether an encoder reads a language, measured once: it tells its words apart, and puts translations together."""
     if code == ENGLISH:
         return True
     if code not in store.reads:
         language = data.load().get(code)
-        store.reads[code] = bool(language and language.pairs) and _is_read(clip, encoder, store, language)
+        store.reads[code] = bool(language and language.pairs) and _is_read(encoder, store, language)
     return store.reads[code]
 
 
-def _is_read(clip, encoder: Encoder, store: Embeddings, language: data.Language) -> bool:
+def _is_read(encoder: Encoder, store: Embeddings, language: data.Language) -> bool:
     found = []
     for texts in zip(*language.pairs, strict=True):
-        rows = [encoder.row(words_of(clip, encoder, text)) for text in texts]
-        embeddings = store.embed(clip, encoder, rows)
+        rows = [encoder.row(words_of(encoder, text)) for text in texts]
+        embeddings = store.embed(encoder, rows)
         found.append(torch.nn.functional.normalize(embeddings - embeddings.mean(dim=0), dim=1))
     english, own = found
     if (own @ own.T).fill_diagonal_(-1).amax(dim=1).lt(SAME).float().mean() < APART:
@@ -72,9 +72,9 @@ def _is_read(clip, encoder: Encoder, store: Embeddings, language: data.Language)
     return float((near == torch.arange(len(own))[:, None]).any(dim=1).float().mean()) >= READ
 
 
-def words_of(clip, encoder: Encoder, text: str) -> list[Word]:
+def words_of(encoder: Encoder, text: str) -> list[Word]:
     """The words of `text` as `encoder` reads them inside a prompt."""
-    return encoder.words(tokenize(clip, encoder.kind.before + text)[encoder.key])
+    return encoder.words(tokenize(encoder.clip, encoder.kind.before + text)[encoder.key])
 
 
 def segmented(words: list[Word], phrases: tuple[str, ...] = ()) -> list[Word]:
@@ -108,10 +108,10 @@ def of_phrases(phrases: tuple[str, ...]) -> dict[str, list[str]]:
     return found
 
 
-def check_phrases(clip, readers: list[tuple[Encoder, Embeddings]], phrases: tuple[str, ...]) -> None:
+def check_phrases(readers: list[tuple[Encoder, Embeddings]], phrases: tuple[str, ...]) -> None:
     """SafreeError for phrases in a language that no encoder reads: the language itself would be the concept."""
     for code, own in of_phrases(phrases).items():
-        if not any(reads(clip, encoder, store, code) for encoder, store in readers):
+        if not any(reads(encoder, store, code) for encoder, store in readers):
             keys = ", ".join(encoder.key for encoder, _ in readers)
             raise SafreeError(
                 f"the phrase {own[0]!r} is {data.name(code)}, which text encoder {keys} does not read: every prompt in "

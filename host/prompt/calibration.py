@@ -29,7 +29,7 @@ NOTHING = plan.Matcher(())
 
 
 def calibration(
-    clip, encoder: Encoder, store: Embeddings, language: str = ENGLISH, beside: frozenset[str] = frozenset()
+    encoder: Encoder, store: Embeddings, language: str = ENGLISH, beside: frozenset[str] = frozenset()
 ) -> Calibration:
     """The calibration of an encoder, made when it is needed first; SafreeError where it tells no phrases apart.
 
@@ -38,15 +38,15 @@ def calibration(
     """
     codes = (language, *sorted({ENGLISH, *beside} - {language}))
     if codes not in store.calibrations:
-        step = max(round(1 / _share(clip, encoder)), 1)
-        store.calibrations[codes] = _calibrate(clip, encoder, store, codes, step)
+        step = max(round(1 / _share(encoder)), 1)
+        store.calibrations[codes] = _calibrate(encoder, store, codes, step)
         store.save()
     return store.calibrations[codes]
 
 
-def _share(clip, encoder: Encoder) -> float:
+def _share(encoder: Encoder) -> float:
     """The share of the vocabulary that is encoded: all of it, but for large encoders on a CPU."""
-    if clip.patcher.load_device.type != "cpu":
+    if encoder.clip.patcher.load_device.type != "cpu":
         return 1.0
     table = encoder.table.numel()
     work = 2.0 * TOKENS * (sum(p.numel() for p in encoder.model.transformer.parameters()) - table)
@@ -58,19 +58,19 @@ def _share(clip, encoder: Encoder) -> float:
     return max(CPU_WORK / work, FEWEST)
 
 
-def _calibrate(clip, encoder: Encoder, store: Embeddings, codes: tuple[str, ...], step: int) -> Calibration:
+def _calibrate(encoder: Encoder, store: Embeddings, codes: tuple[str, ...], step: int) -> Calibration:
     phrases, parts, units = [], [], {}  # windows of harmless prompts with the units in them; a unit's text -> its words
     for code in codes:
         known = languages.everyday(code)
-        own = (by_language.segmented(words_of(clip, encoder, phrase)) for phrase in known.phrases[::step])
+        own = (by_language.segmented(words_of(encoder, phrase)) for phrase in known.phrases[::step])
         phrases += [words for words in own if words]
-        found = list(_harmless(clip, encoder, known, step))
+        found = list(_harmless(encoder, known, step))
         for _, part, judged in found:
             units.update({unit.text: [part[i] for i in unit.places[0]] for unit in judged if unit.text not in units})
         parts += found
     texts = [*phrases, *units.values()]  # the words of harmless prompts are everyday language, too
     rows = [encoder.row(words) for words in [*texts, *(part for _, part, _ in parts)]]
-    distinct, numbers = _distinct(store.embed(clip, encoder, rows))
+    distinct, numbers = _distinct(store.embed(encoder, rows))
     row_of = dict(zip(units, numbers[len(phrases) :], strict=False))
     return Calibration(
         Everyday(distinct, max(numbers[: len(phrases)]) + 1),
@@ -84,11 +84,11 @@ def _calibrate(clip, encoder: Encoder, store: Embeddings, codes: tuple[str, ...]
 
 
 def _harmless(
-    clip, encoder: Encoder, known: languages.EverydayLanguage, step: int
+    encoder: Encoder, known: languages.EverydayLanguage, step: int
 ) -> Iterator[tuple[str, list[Word], list[plan.Unit]]]:
     """(language, words, units) of each window of the harmless prompts of a language."""
     for prompt in known.prompts[::step]:
-        words = by_language.segmented(words_of(clip, encoder, prompt))
+        words = by_language.segmented(words_of(encoder, prompt))
         for window in plan.windows([len(word.tokens) for word in words], encoder.room):
             part = words[window.start : window.stop]
             units = plan.units(lower(part), known.joining, known.compounds, NOTHING, known.negations)
@@ -118,7 +118,7 @@ def concept_phrases(phrases: tuple[str, ...], language: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def contrast(clip, encoder: Encoder, store: Embeddings, subspace: ConceptSubspace, language: str = ENGLISH) -> Contrast:
+def contrast(encoder: Encoder, store: Embeddings, subspace: ConceptSubspace, language: str = ENGLISH) -> Contrast:
     """A concept against everyday language in this encoder, kept for as long as the encoder's embeddings are.
 
     language: of the prompt that is judged. Phrases of the concept sets in that language count beside the concept's own.
@@ -129,11 +129,11 @@ def contrast(clip, encoder: Encoder, store: Embeddings, subspace: ConceptSubspac
     name = hashed.digest()
     if name not in store.contrasts:
         beside = frozenset(code for code in by_language.of_phrases(subspace.phrases) if code in languages.load())
-        calibrated = calibration(clip, encoder, store, language, beside)
+        calibrated = calibration(encoder, store, language, beside)
         concepts = space.concepts
         if more:
-            rows = [encoder.row(by_language.segmented(words_of(clip, encoder, phrase), more)) for phrase in more]
-            concepts = torch.cat([concepts, store.embed(clip, encoder, rows)])
+            rows = [encoder.row(by_language.segmented(words_of(encoder, phrase), more)) for phrase in more]
+            concepts = torch.cat([concepts, store.embed(encoder, rows)])
         phrases = (*subspace.phrases, *more)
         store.contrasts[name] = calibrated.contrast(concepts, phrases, space.retain, subspace.retained)
         while len(store.contrasts) > CONTRASTS:

@@ -15,9 +15,9 @@ def describe(clip, subspace: ConceptSubspace) -> dict:
     """{'reach': {encoder key: fields of safree.reach.Reach}, 'notes': warnings, 'text': all of it for people}."""
     found, notes, lines = {}, [], []
     for encoder in encoders(clip):
-        store = embeddings_of(clip, encoder)
-        known = calibration.calibration(clip, encoder, store)
-        contrast = calibration.contrast(clip, encoder, store, subspace)
+        store = embeddings_of(encoder)
+        known = calibration.calibration(encoder, store)
+        contrast = calibration.contrast(encoder, store, subspace)
         own = reach.reach(known, contrast, subspace.phrases)
         found[encoder.key] = dataclasses.asdict(own)
         notes += reach.warnings(subspace.name, subspace.phrases, subspace.retained, own)

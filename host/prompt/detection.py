@@ -41,7 +41,6 @@ class Detector:
     encoders: how many are asked about the prompt; the limits are corrected for all
     """
 
-    clip: object
     encoder: Encoder
     subspaces: Sequence
     encoders: int
@@ -56,11 +55,11 @@ class Detector:
         findings = [Finding(self.encoder.key, word.text) for word in words]
         phrases = tuple(phrase for subspace in self.subspaces for phrase in subspace.phrases)
         written = plain_words.written(text, words, phrases)
-        wholes, faint = _wholes(self.clip, self.encoder, chunks, base), _faint(words, chunks)
+        wholes, faint = _wholes(self.encoder, chunks, base), _faint(words, chunks)
         readings: dict[int, plain_words.Written] = {}  # first word -> what is flagged as it can be read
-        store, unread = embeddings_of(self.clip, self.encoder), by_language.unknown(text)
+        store, unread = embeddings_of(self.encoder), by_language.unknown(text)
         for part in by_language.parts(words, self.encoder.room):
-            read = by_language.reads(self.clip, self.encoder, store, part.language)
+            read = by_language.reads(self.encoder, store, part.language)
             unread |= set() if read else {part.language}
             numbers = list(part.numbers) if read else by_language.in_english(words, part, written, phrases)
             known = languages.everyday(part.language if read else by_language.ENGLISH)
@@ -80,7 +79,7 @@ class Detector:
         """
         own, readings = [words[i] for i in numbers], {}
         for group in self._alike(own, known):
-            prompt = JudgedPrompt.of(self.clip, self.encoder, own, group, known)
+            prompt = JudgedPrompt.of(self.encoder, own, group, known)
             plain = plain_words.within(prompt, written, numbers) if written else None
             reworded = prompt.reworded(plain, group) if plain else None  # encodes what both need first
             self._judge(prompt, group, findings, [(i,) for i in numbers], wholes)
@@ -123,16 +122,16 @@ class Detector:
         return flagged
 
 
-def _wholes(clip, encoder: Encoder, chunks, base) -> torch.Tensor | None:
+def _wholes(encoder: Encoder, chunks, base) -> torch.Tensor | None:
     """Pooled embeddings [chunks, D] of a prompt, if the host's own encoding of it holds them: a CLIP's end states.
 
     None where it does not: with weights or scheduled LoRAs, and for other encoders.
     """
-    slot = families.slots(clip.cond_stage_model).get(encoder.key)
+    slot = families.slots(encoder.clip.cond_stage_model).get(encoder.key)
     weighted = any(token[1] != 1.0 for chunk in chunks for token in chunk)
     if slot is None or encoder.kind.pooling != "end" or weighted or len(base) > 1:
         return None
-    states, width = base[0][0], embeddings_of(clip, encoder).probes.shape[1]
+    states, width = base[0][0], embeddings_of(encoder).probes.shape[1]
     starts = list(itertools.accumulate((len(chunk) for chunk in chunks), initial=0))
     before = states.shape[1] - starts[-1] if slot.last else 0
     if before < 0 or before + starts[-1] > states.shape[1]:

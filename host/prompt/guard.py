@@ -91,7 +91,7 @@ def _guard(
 def _check_encoders(clip, found, subspaces: tuple[ConceptSubspace, ...]) -> None:
     """SafreeError unless each subspace was built with these encoders."""
     for encoder in found:
-        probe = embeddings_of(clip, encoder).probes[0]
+        probe = embeddings_of(encoder).probes[0]
         for subspace in subspaces:
             subspace.check_encoder(encoder.key, probe)
 

@@ -21,7 +21,6 @@ from . import calibration, plain_words
 class JudgedPrompt:
     """One encoder's prompt: its units and windows, and how far texts of it lean into each concept."""
 
-    clip: object
     encoder: Encoder
     words: list[Word]
     units: list[plan.Unit]
@@ -32,14 +31,12 @@ class JudgedPrompt:
     kept: bool = False  # whether the embeddings of whole windows are kept
 
     @classmethod
-    def of(
-        cls, clip, encoder: Encoder, words: list[Word], subspaces, known: languages.EverydayLanguage
-    ) -> JudgedPrompt:
+    def of(cls, encoder: Encoder, words: list[Word], subspaces, known: languages.EverydayLanguage) -> JudgedPrompt:
         units, windows = plan_of(words, encoder, subspaces, known)
-        store = embeddings_of(clip, encoder)
+        store = embeddings_of(encoder)
         judged = subspaces if units else ()
-        contrasts = [calibration.contrast(clip, encoder, store, subspace, known.code) for subspace in judged]
-        return cls(clip, encoder, words, units, windows, store, contrasts, known)
+        contrasts = [calibration.contrast(encoder, store, subspace, known.code) for subspace in judged]
+        return cls(encoder, words, units, windows, store, contrasts, known)
 
     def reworded(self, plain: plain_words.PlainPrompt, subspaces) -> JudgedPrompt:
         """This prompt in plain words, looked at where these stand; what both need first is encoded in one call."""
@@ -47,17 +44,15 @@ class JudgedPrompt:
         windows = [window for window in windows if plain.readings.keys() & set(window)]
         out = dataclasses.replace(self, words=plain.words, units=units, windows=windows, kept=True)
         if not self.units and units:
-            out = dataclasses.replace(
-                JudgedPrompt.of(self.clip, self.encoder, plain.words, subspaces, self.known), kept=True
-            )
+            out = dataclasses.replace(JudgedPrompt.of(self.encoder, plain.words, subspaces, self.known), kept=True)
         places = [(prompt, unit.places[0]) for prompt in (self, out) for unit in prompt.units]
         rows = [self.encoder.row([prompt.words[i] for i in place]) for prompt, place in places]
-        self.store.embed(self.clip, self.encoder, [*rows, *(out._row(window, frozenset()) for window in out.windows)])
+        self.store.embed(self.encoder, [*rows, *(out._row(window, frozenset()) for window in out.windows)])
         return out
 
     def worst(self, texts: list[list[Word]]) -> int:
         """Number of the text that leans furthest into a concept."""
-        embeddings = self.store.embed(self.clip, self.encoder, [self.encoder.row(words) for words in texts])
+        embeddings = self.store.embed(self.encoder, [self.encoder.row(words) for words in texts])
         leanings = [max(values) for values in self.lean(embeddings)]
         return leanings.index(max(leanings))
 
@@ -77,14 +72,14 @@ class JudgedPrompt:
     def lean_alone(self, places: list[tuple[int, ...]]) -> list[list[float]]:
         """[places][concepts] of words as prompts of their own; what is encoded is kept."""
         rows = [self.encoder.row([self.words[i] for i in place]) for place in places]
-        return self.lean(self.store.embed(self.clip, self.encoder, rows))
+        return self.lean(self.store.embed(self.encoder, rows))
 
     def lean_windows(self, wanted: list[tuple[int, frozenset[int]]]) -> list[list[float]]:
         """[wanted][concepts] of windows, each with some units masked."""
         rows = [self._row(self.windows[w], masked) for w, masked in wanted]
         if self.kept and not any(masked for _, masked in wanted):
-            return self.lean(self.store.embed(self.clip, self.encoder, rows))
-        return self.lean(encode_pooled(self.clip, self.encoder, rows))
+            return self.lean(self.store.embed(self.encoder, rows))
+        return self.lean(encode_pooled(self.encoder, rows))
 
     def lean_chunks(self, wholes: torch.Tensor) -> list[list[float]]:
         """[windows][concepts] of the chunks that each window stands in, pooled [chunks, D]; of several the higher."""

@@ -37,7 +37,7 @@ def steer(clip, found, tokens, base, subspaces, settings) -> Steered:
         for chunk in chunks:
             first, end = encoder.bounds(chunk)
             if end > first:
-                noted, states, result = _steer_chunk(clip, encoder, chunk, subspaces, settings)
+                noted, states, result = _steer_chunk(encoder, chunk, subspaces, settings)
                 findings += noted
                 differences += [validation.difference(states, result)] * len(states)
                 columns = slice(slot.column, slot.column + states.shape[-1])
@@ -62,13 +62,13 @@ def _left_out(clip, found: list[Encoder], base) -> list[str]:
     return [f"The pooled output is still that of the whole prompt{feeding}. Mode 'adaptive' cleans it too."]
 
 
-def _steer_chunk(clip, encoder: Encoder, chunk, subspaces, settings):
+def _steer_chunk(encoder: Encoder, chunk, subspaces, settings):
     """(findings, states [T, D], steered states [T, D]) of the user's tokens in one chunk of an encoder's prompt."""
     row = encoder.chunk_row(chunk)
     variants = [encoder.neutralise([chunk], [(0, i)])[0] for i in range(row.first, row.end)]
     rows = [encoder.chunk_row(variant) for variant in variants]
-    masked = torch.cat([_pooled(clip, encoder, rows[i : i + ROWS]) for i in range(0, len(rows), ROWS)])
-    states = encode_states(clip, encoder, [row])
+    masked = torch.cat([_pooled(encoder, rows[i : i + ROWS]) for i in range(0, len(rows), ROWS)])
+    states = encode_states(encoder, [row])
     p, states = pool(encoder.kind.pooling, states, [row])[0], states[0, row.first : row.end]
     inputs, result = span(masked), states.clone()
     findings = [Finding(encoder.key, _piece(encoder, token)) for token in row.tokens[row.first : row.end]]
@@ -84,9 +84,9 @@ def _steer_chunk(clip, encoder: Encoder, chunk, subspaces, settings):
     return findings, states, result
 
 
-def _pooled(clip, encoder: Encoder, rows) -> torch.Tensor:
+def _pooled(encoder: Encoder, rows) -> torch.Tensor:
     """Pooled embeddings [n, D] of chunks, padding read as the host reads it."""
-    return pool(encoder.kind.pooling, encode_states(clip, encoder, rows), rows)
+    return pool(encoder.kind.pooling, encode_states(encoder, rows), rows)
 
 
 def _piece(encoder: Encoder, token) -> str:

@@ -100,7 +100,7 @@ def _options(prompt, part: Written) -> list[tuple[str, list[Word]]]:
     """What a part of a prompt may be read as, and the words of that, where the encoder does not read it so anyway."""
     found = []
     for plain in part.plains:
-        words = words_of(prompt.clip, prompt.encoder, plain)
+        words = words_of(prompt.encoder, plain)
         same = [word.text for word in words] == [word.text for word in prompt.words[slice(*part.words)]]
         if words and not same:
             found.append((plain, words))

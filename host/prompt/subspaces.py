@@ -28,28 +28,28 @@ def build_subspace(
     defaults: by mode, the threshold and strength that the phrases were tuned with.
     retain: phrases that detection leaves alone, though they share words or meaning with the concept.
     """
-    spaces, stores = {}, [(encoder, embeddings_of(clip, encoder)) for encoder in encoders(clip)]
-    by_language.check_phrases(clip, stores, phrases)
+    spaces, stores = {}, [(encoder, embeddings_of(encoder)) for encoder in encoders(clip)]
+    by_language.check_phrases(stores, phrases)
     for encoder, store in stores:
-        concepts = _embed(clip, encoder, store, phrases)
-        common = _common(clip, encoder, store)
+        concepts = _embed(encoder, store, phrases)
+        common = _common(encoder, store)
         spaces[encoder.key] = EncoderSubspace(
-            concepts, common, store.probes[0], _embed(clip, encoder, store, retain) if retain else concepts[:0]
+            concepts, common, store.probes[0], _embed(encoder, store, retain) if retain else concepts[:0]
         )
     built = ConceptSubspace(name, tuple(phrases), spaces, strength, defaults=defaults or {}, retained=tuple(retain))
     for encoder, store in stores:
-        calibration.contrast(clip, encoder, store, built)  # here, where its errors name the phrases
+        calibration.contrast(encoder, store, built)  # here, where its errors name the phrases
         store.save()
     return built
 
 
-def _embed(clip, encoder: Encoder, store: Embeddings, phrases: tuple[str, ...]) -> torch.Tensor:
+def _embed(encoder: Encoder, store: Embeddings, phrases: tuple[str, ...]) -> torch.Tensor:
     """Pooled embeddings [K, D] of phrases."""
-    return store.embed(clip, encoder, [encoder.row(_phrase_words(clip, encoder, phrase)) for phrase in phrases])
+    return store.embed(encoder, [encoder.row(_phrase_words(encoder, phrase)) for phrase in phrases])
 
 
-def _phrase_words(clip, encoder: Encoder, phrase: str) -> list[Word]:
-    words = calibration.words_of(clip, encoder, phrase)
+def _phrase_words(encoder: Encoder, phrase: str) -> list[Word]:
+    words = calibration.words_of(encoder, phrase)
     if not words:
         raise SafreeError(f"concept phrase {phrase!r} holds no word that encoder {encoder.key!r} knows. Reword it.")
     length = sum(len(word.tokens) for word in words)
@@ -60,7 +60,7 @@ def _phrase_words(clip, encoder: Encoder, phrase: str) -> list[Word]:
     return words
 
 
-def _common(clip, encoder: Encoder, store: Embeddings) -> torch.Tensor:
+def _common(encoder: Encoder, store: Embeddings) -> torch.Tensor:
     """[c, D] what every everyday thing brings: 'there is one more thing'. For conditioning whose words are unknown."""
-    everyday = calibration.calibration(clip, encoder, store).everyday.embeddings
+    everyday = calibration.calibration(encoder, store).everyday.embeddings
     return span(everyday - store.probes[0], rank=COMMON_RANK)

@@ -48,12 +48,12 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def embed(self, clip, encoder: Encoder, rows: Sequence[Row]) -> torch.Tensor:
+    def embed(self, encoder: Encoder, rows: Sequence[Row]) -> torch.Tensor:
         """Pooled embeddings [n, D] (float32) of `rows`; only those that are not kept yet are encoded, in few calls."""
         digests = [digest(row) for row in rows]
         missing = {d: row for d, row in zip(digests, rows, strict=True) if d not in self._kept}
         if missing:
-            found = encode_pooled(clip, encoder, list(missing.values()))
+            found = encode_pooled(encoder, list(missing.values()))
             scales = found.abs().amax(dim=-1).clamp_min(torch.finfo(torch.float32).tiny)
             for name, value, scale in zip(missing, found, scales.tolist(), strict=True):
                 self._kept[name] = ((value / scale).half(), scale)  # rounded at once: warm and cold give the same
@@ -129,18 +129,19 @@ _stores: list[Embeddings] = []  # the least recently used first
 _of_clips: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # text model -> {state: Embeddings}
 
 
-def embeddings_of(clip, encoder: Encoder) -> Embeddings:
+def embeddings_of(encoder: Encoder) -> Embeddings:
     """The kept embeddings of an encoder: those in memory, those on disk, or none yet.
 
     Recognised by what it makes of a few phrases, once for each state of a loaded clip.
     """
+    clip = encoder.clip
     states = _of_clips.setdefault(clip.cond_stage_model, {})
     state = (encoder.key, clip.layer_idx, getattr(clip.patcher, "patches_uuid", None))
     if state not in states:
         rows = [encoder.row(encoder.words(tokenize(clip, encoder.kind.before + p)[encoder.key])) for p in PROBES]
         while len(states) >= STORES:
             states.pop(next(iter(states)))
-        states[state] = _find(encoder.key, encode_pooled(clip, encoder, rows))
+        states[state] = _find(encoder.key, encode_pooled(encoder, rows))
     store = states[state]
     if store in _stores:
         _stores.remove(store)

@@ -31,8 +31,9 @@ class Frame:
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """One text encoder inside a CLIP. `model` is ComfyUI's SDClipModel, `tokenizer` its SDTokenizer."""
+    """One text encoder of `clip`, a ComfyUI CLIP. `model` is its SDClipModel, `tokenizer` its SDTokenizer."""
 
+    clip: object
     key: str
     model: SDClipModel
     tokenizer: object
@@ -177,7 +178,7 @@ def followers(clip, found: list[Encoder], tokens: dict[str, list]) -> list[Encod
                 f"{type(text_model).__name__} also reads the prompt as {key!r}, which is not supported, so the guard "
                 "cannot be applied here."
             )
-        out.append(_plain(key, None, tokenizer, kind))
+        out.append(_plain(clip, key, None, tokenizer, kind))
     return out
 
 
@@ -186,13 +187,13 @@ def _tokenizer(clip, key: str):
 
 
 def _encoder(clip, key: str, model: SDClipModel, text: str | None) -> Encoder:
-    encoder = _plain(key, model, _tokenizer(clip, key), families.kind(key, model))
+    encoder = _plain(clip, key, model, _tokenizer(clip, key), families.kind(key, model))
     if encoder.kind.template:
-        return dataclasses.replace(encoder, frame=_template(clip, encoder, text))
+        return dataclasses.replace(encoder, frame=_template(encoder, text))
     return encoder
 
 
-def _plain(key: str, model: SDClipModel | None, tokenizer, kind: families.EncoderKind) -> Encoder:
+def _plain(clip, key: str, model: SDClipModel | None, tokenizer, kind: families.EncoderKind) -> Encoder:
     """An encoder whose prompt stands between a start and an end token, where its tokenizer has them."""
     neutral = next((token for token, piece in tokenizer.inv_vocab.items() if piece == kind.neutral), None)
     if neutral is None:
@@ -204,17 +205,17 @@ def _plain(key: str, model: SDClipModel | None, tokenizer, kind: families.Encode
         head=() if start is None else (start,),
         tail=() if stop in (None, tokenizer.pad_token) else (stop,),
     )
-    return Encoder(key, model, tokenizer, kind, frame, neutral)
+    return Encoder(clip, key, model, tokenizer, kind, frame, neutral)
 
 
-def _template(clip, encoder: Encoder, text: str | None) -> Frame:
+def _template(encoder: Encoder, text: str | None) -> Frame:
     """What ComfyUI puts around a prompt, found by comparing two short prompts, and the host's system prompt in it.
 
     Of an empty prompt it is all: some templates differ where there are no words.
     """
 
     def ids(prompt: str) -> list:
-        tokens = [token[0] for token in clip.tokenize(prompt)[encoder.key][0]]
+        tokens = [token[0] for token in encoder.clip.tokenize(prompt)[encoder.key][0]]
         return tokens[slice(*_unpadded(tokens, encoder.tokenizer))]
 
     def around(before: str) -> tuple[tuple, tuple]:

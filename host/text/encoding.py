@@ -32,8 +32,9 @@ class Row:
 
 
 @contextlib.contextmanager
-def ready(clip, encoder, rows: Sequence[Row]) -> Iterator[None]:
-    """Inside, the clip's weights, layer choice and device are in place for `rows`, as in CLIP.encode_from_tokens."""
+def ready(encoder, rows: Sequence[Row]) -> Iterator[None]:
+    """Inside, its clip's weights, layer choice and device are in place for `rows`, as in CLIP.encode_from_tokens."""
+    clip = encoder.clip
     clip.cond_stage_model.reset_clip_options()
     if clip.layer_idx is not None:
         clip.cond_stage_model.set_clip_options({"layer": clip.layer_idx})
@@ -42,16 +43,16 @@ def ready(clip, encoder, rows: Sequence[Row]) -> Iterator[None]:
         yield
 
 
-def encode_states(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
+def encode_states(encoder, rows: Sequence[Row]) -> torch.Tensor:
     """Output states [n, tokens, D] (float32, CPU) of rows of one length, in the layer that the clip is set to.
 
     As the host itself encodes them. Raises SafreeError when a state is not finite.
     """
-    with ready(clip, encoder, rows):
+    with ready(encoder, rows):
         return _checked(encoder, _states(encoder.model, [row.tokens for row in rows]))
 
 
-def encode_pooled(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
+def encode_pooled(encoder, rows: Sequence[Row]) -> torch.Tensor:
     """Pooled embeddings [n, D] (float32, CPU) of rows of any length; equal rows are encoded once.
 
     Rows of about one length share a call. Padding never reaches an embedding: causal encoders read no token behind
@@ -62,10 +63,10 @@ def encode_pooled(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
     index = [unique.setdefault((row.first, row.end, *map(identity, row.tokens)), n) for n, row in enumerate(rows)]
     if encoder.kind.pooling == "end":  # causal: what follows the end token does not matter
         rows = [dataclasses.replace(row, tokens=row.tokens[: row.end + 1]) for row in rows]
-    batches = list(_batches(rows, sorted(unique.values(), key=lambda n: len(rows[n].tokens)), _budget(clip)))
+    batches = list(_batches(rows, sorted(unique.values(), key=lambda n: len(rows[n].tokens)), _budget(encoder.clip)))
     progress = comfy.utils.ProgressBar(len(batches)) if len(batches) > 1 else None
     out = {}
-    with ready(clip, encoder, rows[:1]):
+    with ready(encoder, rows[:1]):
         model = _reading(encoder)
         for batch in batches:
             comfy.model_management.throw_exception_if_processing_interrupted()
@@ -81,14 +82,17 @@ def encode_pooled(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
     return torch.stack([out[n] for n in index])
 
 
-def encode_projected(clip, encoder, rows: Sequence[Row]) -> torch.Tensor:
+def encode_projected(encoder, rows: Sequence[Row]) -> torch.Tensor:
     """Embeddings [n, D] (float32, CPU) of rows in the space that a CLIP shares with its picture encoder.
 
     Raises SafreeError when one is not finite.
     """
-    batches, out = _batches(rows, sorted(range(len(rows)), key=lambda n: len(rows[n].tokens)), _budget(clip)), {}
-    with ready(clip, encoder, rows[:1]):
-        clip.cond_stage_model.set_clip_options({"projected_pooled": True})  # until the next call resets them
+    batches, out = (
+        _batches(rows, sorted(range(len(rows)), key=lambda n: len(rows[n].tokens)), _budget(encoder.clip)),
+        {},
+    )
+    with ready(encoder, rows[:1]):
+        encoder.clip.cond_stage_model.set_clip_options({"projected_pooled": True})  # until the next call resets them
         for batch in batches:
             comfy.model_management.throw_exception_if_processing_interrupted()
             longest = max(len(rows[n].tokens) for n in batch)

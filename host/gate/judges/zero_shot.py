@@ -38,7 +38,7 @@ class ZeroShotJudge:
         self.vision = vision
         usual = self._embed(everyday)
         encoder = _encoder(clip, usual.shape[1])
-        self.concepts = [_zero_shot(clip, encoder, subspace) for subspace in subspaces]
+        self.concepts = [_zero_shot(encoder, subspace) for subspace in subspaces]
         self.limits = [concept.limit(usual, rate) for concept in self.concepts]
 
     def judge(self, images: Tensor) -> list[Finding]:
@@ -67,17 +67,17 @@ def _encoder(clip, width: int) -> Encoder:
     return fitting[0]
 
 
-def _zero_shot(clip, encoder: Encoder, subspace: ConceptSubspace) -> ZeroShot:
+def _zero_shot(encoder: Encoder, subspace: ConceptSubspace) -> ZeroShot:
     named = Matcher(subspace.phrases)
     everyday = [*things_to_draw.THINGS, *vocabulary.load().phrases[::EVERY]]
     everyday = [text for text in everyday if not named.find(pieces(text))]
-    embedded = [_texts(clip, encoder, texts) for texts in (subspace.phrases, everyday)]
+    embedded = [_texts(encoder, texts) for texts in (subspace.phrases, everyday)]
     return ZeroShot.of(subspace.name, *embedded)
 
 
-def _texts(clip, encoder: Encoder, texts) -> Tensor:
+def _texts(encoder: Encoder, texts) -> Tensor:
     """[n, D] of phrases, each as the name of a photo; those without a word that the encoder knows are left out."""
     named = [f"a photo of {article(text)}" for text in texts]
-    read = [encoder.words(tokenize(clip, text)[encoder.key]) for text in named]
+    read = [encoder.words(tokenize(encoder.clip, text)[encoder.key]) for text in named]
     rows = [encoder.row(words) for words in read if words]
-    return encode_projected(clip, encoder, rows)
+    return encode_projected(encoder, rows)

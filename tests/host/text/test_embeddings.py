@@ -37,7 +37,7 @@ def encoder(pack, clip):
 @pytest.fixture
 def rows_of(pack, clip, encoder):
     """A function: texts as rows of the encoder."""
-    return lambda texts: [encoder.row(pack.host.prompt.calibration.words_of(clip, encoder, text)) for text in texts]
+    return lambda texts: [encoder.row(pack.host.prompt.calibration.words_of(encoder, text)) for text in texts]
 
 
 @pytest.fixture
@@ -54,51 +54,49 @@ def calls(pack, monkeypatch):
 
 
 def store_of(pack, clip):
-    return pack.host.text.embeddings.embeddings_of(clip, pack.host.text.encoders.encoders(clip)[0])
+    return pack.host.text.embeddings.embeddings_of(pack.host.text.encoders.encoders(clip)[0])
 
 
 def test_no_text_is_encoded_twice(pack, fresh, clip, encoder, rows_of, calls):
     store = store_of(pack, clip)
-    first = store.embed(clip, encoder, rows_of(WORDS))
+    first = store.embed(encoder, rows_of(WORDS))
     calls.clear()
-    assert torch.equal(store.embed(clip, encoder, rows_of([*WORDS[::-1], *WORDS])), torch.cat([first.flip(0), first]))
+    assert torch.equal(store.embed(encoder, rows_of([*WORDS[::-1], *WORDS])), torch.cat([first.flip(0), first]))
     assert calls == []
 
 
 def test_only_what_is_not_kept_yet_is_encoded(pack, fresh, clip, encoder, rows_of, calls):
     store = store_of(pack, clip)
-    store.embed(clip, encoder, rows_of(WORDS[:5]))
+    store.embed(encoder, rows_of(WORDS[:5]))
     calls.clear()
-    store.embed(clip, encoder, rows_of(WORDS))
+    store.embed(encoder, rows_of(WORDS))
     assert calls == [len(WORDS) - 5]
 
 
 def test_kept_embeddings_are_those_of_the_encoder_up_to_half_precision(pack, fresh, clip, encoder, rows_of):
-    kept = store_of(pack, clip).embed(clip, encoder, rows_of(WORDS))
+    kept = store_of(pack, clip).embed(encoder, rows_of(WORDS))
     torch.testing.assert_close(
-        kept, pack.host.text.encoding.encode_pooled(clip, encoder, rows_of(WORDS)), atol=2e-3, rtol=2e-3
+        kept, pack.host.text.encoding.encode_pooled(encoder, rows_of(WORDS)), atol=2e-3, rtol=2e-3
     )
 
 
 def test_the_least_recently_used_go_first_when_the_store_is_full(pack, fresh, clip, encoder, rows_of, calls):
     store = pack.host.text.embeddings.Embeddings("l", store_of(pack, clip).probes, capacity=4)
-    first = store.embed(clip, encoder, rows_of(WORDS[:4]))
-    store.embed(clip, encoder, rows_of(WORDS[:1]))
-    store.embed(clip, encoder, rows_of(WORDS[4:6]))
+    first = store.embed(encoder, rows_of(WORDS[:4]))
+    store.embed(encoder, rows_of(WORDS[:1]))
+    store.embed(encoder, rows_of(WORDS[4:6]))
     assert len(store) == 4
     calls.clear()
-    again = store.embed(clip, encoder, rows_of(WORDS[:1]))
+    again = store.embed(encoder, rows_of(WORDS[:1]))
     assert calls == []
     assert torch.equal(again, first[:1])
-    store.embed(clip, encoder, rows_of(WORDS[1:2]))
+    store.embed(encoder, rows_of(WORDS[1:2]))
     assert calls == [1]
 
 
 def test_more_texts_at_once_than_the_store_holds_are_all_embedded(pack, fresh, clip, encoder, rows_of):
     store = pack.host.text.embeddings.Embeddings("l", store_of(pack, clip).probes, capacity=2)
-    assert torch.equal(
-        store.embed(clip, encoder, rows_of(WORDS)), store_of(pack, clip).embed(clip, encoder, rows_of(WORDS))
-    )
+    assert torch.equal(store.embed(encoder, rows_of(WORDS)), store_of(pack, clip).embed(encoder, rows_of(WORDS)))
     assert len(store) == 2
 
 
@@ -108,9 +106,7 @@ def test_two_encoders_have_a_store_each_whose_embeddings_are_not_mixed_up(pack, 
     assert (own.key, encoder.key) == ("l", "l")
     one, two = store_of(pack, clip), store_of(pack, other)
     assert one is not two
-    assert not torch.allclose(
-        one.embed(clip, encoder, rows_of(WORDS)), two.embed(other, own, rows_of(WORDS)), atol=1e-2
-    )
+    assert not torch.allclose(one.embed(encoder, rows_of(WORDS)), two.embed(own, rows_of(WORDS)), atol=1e-2)
     assert store_of(pack, clip) is one
     assert store_of(pack, other) is two
 
@@ -140,19 +136,19 @@ def test_clip_skip_has_a_store_of_its_own(pack, fresh, comfy_nodes):
 
 def test_a_restart_finds_what_is_on_disk(pack, fresh, clip, encoder, rows_of, calls):
     store = store_of(pack, clip)
-    first = store.embed(clip, encoder, rows_of(WORDS))
+    first = store.embed(encoder, rows_of(WORDS))
     store.save()
     fresh()
     calls.clear()
     again = store_of(pack, clip)
     assert again is not store
-    assert torch.equal(again.embed(clip, encoder, rows_of(WORDS)), first)
+    assert torch.equal(again.embed(encoder, rows_of(WORDS)), first)
     assert sum(calls) <= len(pack.host.text.embeddings.PROBES)
 
 
 def test_the_file_holds_no_text(pack, fresh, clip, encoder, rows_of, tmp_path):
     store = store_of(pack, clip)
-    store.embed(clip, encoder, rows_of(WORDS))
+    store.embed(encoder, rows_of(WORDS))
     store.save()
     (path,) = tmp_path.iterdir()
     data = path.read_bytes().lower()
@@ -190,7 +186,7 @@ def test_a_damaged_file_is_named_in_the_log_and_made_anew(
     pack, fresh, clip, encoder, rows_of, tmp_path, caplog, damage
 ):
     store = store_of(pack, clip)
-    first = store.embed(clip, encoder, rows_of(WORDS))
+    first = store.embed(encoder, rows_of(WORDS))
     store.save()
     (path,) = tmp_path.iterdir()
     damage(path)
@@ -199,7 +195,7 @@ def test_a_damaged_file_is_named_in_the_log_and_made_anew(
     assert len(again) == 0
     assert path.name in caplog.text
     assert "damaged or foreign" in caplog.text
-    assert torch.equal(again.embed(clip, encoder, rows_of(WORDS)), first)
+    assert torch.equal(again.embed(encoder, rows_of(WORDS)), first)
     again.save()
     fresh()
     assert len(store_of(pack, clip)) == len(WORDS)
@@ -207,7 +203,7 @@ def test_a_damaged_file_is_named_in_the_log_and_made_anew(
 
 def test_a_file_of_another_encoder_is_not_used(pack, fresh, clip, encoder, rows_of, tmp_path):
     store = store_of(pack, clip)
-    store.embed(clip, encoder, rows_of(WORDS))
+    store.embed(encoder, rows_of(WORDS))
     store.save()
     (path,) = tmp_path.iterdir()
     change(path, probes=lambda t: t.flip(1).contiguous())
@@ -221,11 +217,11 @@ def test_a_fault_while_writing_leaves_the_old_file_and_no_partial_one(
     pack, fresh, clip, encoder, rows_of, tmp_path, monkeypatch, caplog, fault
 ):
     store = store_of(pack, clip)
-    store.embed(clip, encoder, rows_of(WORDS[:2]))
+    store.embed(encoder, rows_of(WORDS[:2]))
     store.save()
     (path,) = tmp_path.iterdir()
     before = path.read_bytes()
-    store.embed(clip, encoder, rows_of(WORDS))
+    store.embed(encoder, rows_of(WORDS))
 
     def fails(*_):
         raise fault
@@ -250,7 +246,7 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(
     blocked.write_text("")
     monkeypatch.setattr(pack.host.folders, "calibration", lambda: blocked / "folder")
     store = store_of(pack, clip)
-    found = store.embed(clip, encoder, rows_of(WORDS))
+    found = store.embed(encoder, rows_of(WORDS))
     store.save()
     assert torch.isfinite(found).all()
     assert "could not be written" in caplog.text
@@ -284,13 +280,13 @@ def test_cancel_is_obeyed_between_calls_and_keeps_nothing_half_made(
     many = [f"{one} {other} {n}" for one in WORDS for other in WORDS for n in range(10)]
     before = encode(clip, "a cat")[0][0]
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        store.embed(clip, encoder, rows_of(many))
+        store.embed(encoder, rows_of(many))
     assert len(interrupted) == 1
     assert len(store) == 0
     monkeypatch.undo()
     comfy.model_management.interrupt_current_processing(False)
     assert torch.equal(encode(clip, "a cat")[0][0], before)
-    assert store.embed(clip, encoder, rows_of(WORDS)).shape == (len(WORDS), 768)
+    assert store.embed(encoder, rows_of(WORDS)).shape == (len(WORDS), 768)
 
 
 def test_20000_characters_end_soon_after_cancel(pack, clip, weapons, interrupted):

@@ -27,7 +27,7 @@ def cost(pack, clip, weapons, monkeypatch):
     """(rows, calls, flagged words) that guarding adds to a prompt's own encoding; cold: its words are new."""
     made, run = [], pack.host.text.encoding._states
     (encoder,) = pack.host.text.encoders.encoders(clip)
-    store = pack.host.text.embeddings.embeddings_of(clip, encoder)
+    store = pack.host.text.embeddings.embeddings_of(encoder)
     monkeypatch.setattr(store, "save", lambda: None)  # what is on disk stays
 
     def counted(model, tokens):

@@ -117,6 +117,6 @@ def test_a_row_cut_after_its_end_token_has_the_pooled_embedding_of_the_full_row(
     rows = [encoder.row(w) for w in words] + [encoder.row(words[1], {0, 5})]
     encoding, room = pack.host.text.encoding, encoder.tokenizer.max_length
     padded = [dataclasses.replace(row, tokens=row.tokens + [49407] * (room - len(row.tokens))) for row in rows]
-    full = encoding.pool("end", encoding.encode_states(clip, encoder, padded), rows)
-    torch.testing.assert_close(encoding.encode_pooled(clip, encoder, rows), full, atol=1e-5, rtol=1e-4)
+    full = encoding.pool("end", encoding.encode_states(encoder, padded), rows)
+    torch.testing.assert_close(encoding.encode_pooled(encoder, rows), full, atol=1e-5, rtol=1e-4)
     assert all(torch.equal(value, before[name]) for name, value in encoder.model.state_dict().items())
