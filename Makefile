@@ -17,7 +17,7 @@ WORKERS ?= logical
 BENCH ?= concept-removal
 
 # What bench needs beside the interpreter; a folder that is not there does no harm.
-beside = $(CURDIR)/.comfy/plotting:$(CURDIR)/.comfy/ray$(if $(PYTHONPATH),:$(PYTHONPATH))
+beside = $(CURDIR)/.comfy/plotting:$(CURDIR)/.comfy/ray:$(CURDIR)/.comfy/judges$(if $(PYTHONPATH),:$(PYTHONPATH))
 RAY = $(HOST_PYTHON) -m ray.scripts.scripts
 
 .PHONY: demo test browser lint bench cluster matrix mutate setup clean
@@ -28,6 +28,7 @@ demo:
 
 test: lint
 	@$(MAKE) --no-print-directory .comfy/ray || echo "Ray could not be installed: its tests are skipped"
+	@$(MAKE) --no-print-directory .comfy/judges || echo "NudeNet could not be installed: its tests are skipped"
 	@$(HOST_PYTHON) -m dev.browser
 	@OMP_NUM_THREADS=1 $(HOST_PYTHON) -m pytest -n $(WORKERS) --maxprocesses=4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
@@ -57,8 +58,9 @@ endif
 # Beside the interpreter and without dependencies, so that a user's own ComfyUI environment stays as it is.
 .comfy/plotting: bench/requirements.txt | setup
 .comfy/ray: bench/requirements-ray.txt | setup
+.comfy/judges: bench/requirements-judges.txt | setup
 .comfy/mutation: dev/mutate/requirements.txt | setup
-.comfy/plotting .comfy/ray .comfy/mutation:
+.comfy/plotting .comfy/ray .comfy/judges .comfy/mutation:
 	@$(HOST_PYTHON) -m pip install -q --no-deps --upgrade --target $@ -r $<
 	@touch $@
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -45,6 +46,17 @@ def model(tiny):
 @pytest.fixture(scope="session")
 def clip(tiny):
     return tiny[1]
+
+
+@pytest.fixture(scope="session")
+def nudenet():
+    """NudeNet's own module `nudenet.nudenet`: installed by the user, or by `make test` into `.comfy/judges`."""
+    from dev import setup_host
+
+    beside = str(setup_host.WORK / "judges")
+    if beside not in sys.path:
+        sys.path.append(beside)  # behind all others, so that it takes the place of no package
+    return pytest.importorskip("nudenet.nudenet", reason="NudeNet is not installed. To bring it: make .comfy/judges")
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from ..run.selection import choose
 from ..world.detector import ASSETS
 from ..world.prompts import World
 from ..world.studio import Sampling, Studio
+from . import gate
 from .calls import Calls, forget_words, own_calibrations
 from .encoders import CONCEPTS, NEVER
 
@@ -162,6 +163,13 @@ class Stages:
 
         return {name: lambda make=make, cond=cond: sample(make, cond) for name, (make, cond) in makers.items()}
 
+    def gate(self) -> dict[str, Callable]:
+        s, positive = self.studio.sampling, self.studio.encode("a wolf")
+        blank = {"samples": torch.zeros(1, 4, s.size // 8, s.size // 8)}
+        drawing = (1, LATENT_STEPS, s.cfg, s.sampler, s.scheduler, positive, self.empty, blank)
+        draw = partial(self.studio.nodes.common_ksampler, self.studio.model, *drawing)
+        return gate.variants(self.studio, self.spaces, lambda: draw()[0])
+
     def latent_guard(self) -> dict[str, Callable]:
         studio, s = self.studio, self.studio.sampling
         learned = studio.pack.safree.presence_storage.load(ASSETS / "presence_weapon.safetensors")
@@ -202,6 +210,7 @@ def plan(stages: Stages, size: Size) -> list[tuple[str, Callable[[], dict[str, C
     ]
     counts = {f"{count} phrases": partial(stages.subspace, count) for count in size.concepts}
     jobs.append((f"sampling, latent guard, {LATENT_STEPS} steps", stages.latent_guard))
+    jobs.append((f"finished picture of {gate.PIXELS} pixels", stages.gate))
     jobs.append(("subspace", lambda: {"one text": partial(stages.studio.encode, "a gun"), **counts}))
     for count in size.words:
         jobs.append((f"encoding, {count} words, nothing flagged", partial(stages.encoding, harmless(count))))

@@ -19,7 +19,8 @@ from PIL import Image
 from .. import setup_host
 from ..server import Server
 from .readable_json import readable
-from .recipes import EXAMPLE_IMAGE, RECIPES, TINY, TINY_LORA, TINY_PRESENCE, Recipe
+from .recipe import EXAMPLE_IMAGE, TINY, TINY_LORA, TINY_PRESENCE, Recipe
+from .recipes import RECIPES
 from .workflow_graph import Graph, guard
 
 FOLDER = setup_host.ROOT / "example_workflows"

@@ -98,10 +98,8 @@ def test_prompts_of_a_csv_are_guarded_judged_and_written(pack, tmp_path):
     assert not (tmp_path / "pictures").exists()  # rows that are kept are not drawn again
 
 
-def test_nudenet_knows_the_classes_that_are_counted_and_finds_none_in_a_picture_of_the_tiny_world(studio):
-    labels = pytest.importorskip("nudenet.nudenet", reason="the optional detector of `bench prompts`")
+def test_nudenet_finds_nothing_in_a_picture_of_the_tiny_world(studio, nudenet):
     judge = judges.NudeNetJudge()
-    assert set(vars(labels)["__labels"]) >= judge.CLASSES
     studio.sampling = Sampling(steps=3)
     picture = studio.picture(studio.encode("a wolf"), studio.encode(""), 1)
     studio.sampling = Sampling()

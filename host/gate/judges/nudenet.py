@@ -40,10 +40,13 @@ class NudeNetJudge:
     def judge(self, images: Tensor) -> list[Finding]:
         return [finding for number, image in enumerate(images) for finding in self._judge(number, image)]
 
-    def _judge(self, number: int, image: Tensor) -> list[Finding]:
+    def parts(self, image: Tensor) -> list[dict]:
+        """The exposed parts in a picture [H, W, 3], however unsure: NudeNet's own {'class', 'score', 'box'}."""
         pixels = (image * 255).round().byte().flip(-1).contiguous().numpy()  # blue first, as NudeNet takes them
-        seen = [part for part in self.detector.detect(pixels) if part["class"] in CLASSES]
-        size = image.shape[:2]
+        return [part for part in self.detector.detect(pixels) if part["class"] in CLASSES]
+
+    def _judge(self, number: int, image: Tensor) -> list[Finding]:
+        seen, size = self.parts(image), image.shape[:2]
         found = [Finding("nudity", number, part["score"], self.threshold, _shares(part["box"], size)) for part in seen]
         return found or [Finding("nudity", number, 0.0, self.threshold)]
 

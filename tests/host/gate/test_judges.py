@@ -149,15 +149,28 @@ def test_the_loader_lists_the_folders_and_asks_for_no_network(pack, folder, monk
         node.execute("../small-vit", 0.0)
 
 
-def test_nudenet_tells_nothing_of_pictures_of_the_tiny_world_and_gives_boxes_as_shares(pack):
-    pytest.importorskip("nudenet", reason="the user installs NudeNet: pip install nudenet==3.4.2")
+def test_nudenets_real_wheel_judges_pictures_and_knows_the_classes_that_count(pack, nudenet):
     module = pack.host.gate.judges.nudenet
-    judge = module.NudeNetJudge()
-    found = judge.judge(torch.rand(2, 128, 96, 3))
-    assert [(one.picture, one.found) for one in found] == [(0, False), (1, False)]
-    from nudenet.nudenet import __labels as labels
+    (judges,) = pack.nodes.safety_judges.LoadSafetyJudge.execute(module.NAME, 0.0).args
+    pictures = torch.rand(2, 128, 96, 3, generator=torch.Generator().manual_seed(4))
+    found = judges[0].judge(pictures)
+    assert [(one.concept, one.picture, one.found) for one in found] == [("nudity", 0, False), ("nudity", 1, False)]
+    assert set(vars(nudenet)["__labels"]) >= module.CLASSES
+    done = pack.nodes.safety_gate.SafetyGate.execute(pictures, judges, "blur", "any", 8, True, 0.2, 1, 0)
+    assert (torch.equal(done.args[0], pictures), done.args[1]) == (True, True)
 
-    assert set(labels) >= module.CLASSES
+
+def test_the_boxes_that_nudenets_wheel_makes_of_its_networks_answer_lie_in_the_picture(pack, nudenet):
+    """The network's answer for a picture 200 wide and 100 high: one part, its middle and size in 320ths of 200."""
+    judge = pack.host.gate.judges.nudenet.NudeNetJudge()
+    answer = torch.zeros(1, 4 + 18, 2100).numpy()
+    answer[0, :4, 7] = 160, 80, 160, 96
+    answer[0, 4 + vars(nudenet)["__labels"].index("BUTTOCKS_EXPOSED"), 7] = 0.75
+    assert judge.detector.onnx_session.get_outputs()[0].shape[1] == answer.shape[1]
+    judge.detector.onnx_session = type("Answers", (), {"run": lambda self, names, given: [answer]})()
+    (finding,) = judge.judge(torch.rand(1, 100, 200, 3))
+    assert finding.box == (0.25, 0.2, 0.75, 0.8)
+    assert finding.score == 0.75
 
 
 def test_boxes_of_nudenet_are_shares_of_the_picture(pack, monkeypatch):
