@@ -4,8 +4,8 @@ from comfy_api.latest import io
 
 from ..host import compat
 from ..host.conditioning.entries import with_settings_of
+from ..host.prompt.findings import Settings
 from ..host.prompt.guard import guard_texts
-from ..host.report.reports import Settings
 from .common import ALIASES, CATEGORY, guarded_output, naming
 from .safree_conditioning import SafreeConditioning
 

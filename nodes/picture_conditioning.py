@@ -3,8 +3,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import compat
+from ..host.prompt.findings import Settings
 from ..host.prompt.pictures import NODES, SIZES, guard_with_pictures
-from ..host.report.reports import Settings
 from .common import ALIASES, CATEGORY, guarded_output, naming
 from .safree_conditioning import SafreeConditioning
 

@@ -4,8 +4,8 @@ from comfy_api.latest import io
 
 from ..host import compat
 from ..host.conditioning.entries import with_settings_of
+from ..host.prompt.findings import Settings
 from ..host.prompt.guard import VALIDATIONS, guard_prompt
-from ..host.report.reports import Settings
 from ..safree.subspace import MODES
 from .common import ALIASES, CATEGORY, ConceptSubspaces, guarded_output, naming
 

@@ -72,7 +72,7 @@ class Range:
         return {i: word for i, word in words.items() if word.isascii() and word.isalpha() and len(word) > 2}
 
     def guarded(self, text: str) -> list:
-        settings = self.host.report.reports.Settings()
+        settings = self.host.prompt.findings.Settings()
         return self.host.prompt.guard.guard_prompt(self.clip, text, self.subspaces, settings).conditioning
 
     def predict(self, states: torch.Tensor) -> torch.Tensor:

@@ -76,7 +76,7 @@ class Bench:
 
     def guard(self, text: str, concepts: int, threshold: float) -> dict:
         """The report of SafreeConditioning."""
-        settings = self.host.report.reports.Settings(threshold=threshold)
+        settings = self.host.prompt.findings.Settings(threshold=threshold)
         return self.host.prompt.guard.guard_prompt(self.clip, text, self.spaces[:concepts], settings).report()
 
     def measure(self, residence: str, prompt: str, text: str, new: bool, concepts: int, threshold: float) -> Cost:

@@ -57,7 +57,7 @@ def measure(calibrated: bool) -> dict[str, float]:
         for step in ("first", "second"):
             timed(
                 step,
-                lambda: host.prompt.guard.guard_prompt(clip, TEXT, (space,), host.report.reports.Settings()),
+                lambda: host.prompt.guard.guard_prompt(clip, TEXT, (space,), host.prompt.findings.Settings()),
             )
     return seconds
 

@@ -109,7 +109,7 @@ class Stages:
         return self.host.prompt.subspaces.build_subspace(self.studio.clip, "weapon", phrases)
 
     def guard(self, text: str, spaces=None, threshold: float = 0.0) -> list:
-        settings = self.host.report.reports.Settings(threshold=threshold)
+        settings = self.host.prompt.findings.Settings(threshold=threshold)
         guard_prompt = self.host.prompt.guard.guard_prompt
         return guard_prompt(self.studio.clip, text, spaces or self.spaces, settings).conditioning
 

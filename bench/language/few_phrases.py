@@ -29,7 +29,7 @@ def measure(pack, clip, encoder: str, split: str, harmless: list) -> list[dict]:
 
 def _one(pack, clip, name: str, own: dict, count: int, harmless: list) -> tuple[float, float, float]:
     built = pack.host.prompt.subspaces.build_subspace(clip, name, tuple(own["phrases"][:count]))
-    settings = pack.host.report.reports.Settings("adaptive", 1.0, 0.0, "whole schedule")
+    settings = pack.host.prompt.findings.Settings("adaptive", 1.0, 0.0, "whole schedule")
 
     def flagged(texts: list[str]) -> float:
         guarded = [pack.host.prompt.guard.guard_prompt(clip, text, (built,), settings) for text in texts]

@@ -115,7 +115,7 @@ class Measurer:
             return [self._measure(counter, *item) for item in shard]
 
     def _measure(self, counter: Counter, mode: str, number: int, sentence: tuple) -> dict:
-        settings = self.pack.host.report.reports.Settings(mode, 1.0, self.plan.threshold, "whole schedule")
+        settings = self.pack.host.prompt.findings.Settings(mode, 1.0, self.plan.threshold, "whole schedule")
         rows, calls = counter.rows, counter.calls
         sentence, subspaces = self.pack.host.data.sentences.Sentence(*sentence), self.guards[number].subspaces
         outcome = self.pack.host.measure.guard_quality.judge(self.clip, sentence, subspaces, settings)

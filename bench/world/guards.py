@@ -72,7 +72,7 @@ class Bench:
 
     def guarded(self, text: str, guard: Guard, concept: Concept) -> tuple[list, dict]:
         """(CONDITIONING, report) of SafreeConditioning."""
-        settings = self.studio.pack.host.report.reports.Settings(guard.mode, threshold=guard.threshold)
+        settings = self.studio.pack.host.prompt.findings.Settings(guard.mode, threshold=guard.threshold)
         guard_prompt = self.studio.pack.host.prompt.guard.guard_prompt
         guarded = guard_prompt(self.studio.clip, text, self.subspaces(concept), settings)
         return guarded.conditioning, guarded.report()

@@ -13,8 +13,9 @@ from ...safree import SafreeError, check_choice, measures, plan
 from ..data import languages, sentences
 from ..data.sentences import Sentence
 from ..prompt import by_language
+from ..prompt.findings import Finding, Settings
 from ..prompt.guard import guard_prompt
-from ..report.reports import VERSION, Settings
+from ..report.reports import VERSION
 from ..text.embeddings import embeddings_of
 from ..text.encoders import encoders
 
@@ -53,20 +54,23 @@ class Outcome:
 def judge(clip, sentence: Sentence, subspaces, settings: Settings) -> Outcome:
     """Guard one sentence as SafreeConditioning does, and note what was flagged."""
     start = time.perf_counter()
-    report = guard_prompt(clip, sentence.text, subspaces, settings, refuse=False).report()
+    guarded = guard_prompt(clip, sentence.text, subspaces, settings, refuse=False)
     seconds = time.perf_counter() - start
-    judged = [token for token in report["tokens"] if token["concept"]]
-    top = max(judged, key=lambda token: (token["flagged"], token["score"] - token["threshold"]), default=None)
-    flagged = bool(report["flagged"])
-    margin = top["score"] - top["threshold"] if top else NOTHING
-    words, taken = taken_out(sentence.text, report["tokens"])
+    judged = [finding for finding in guarded.findings if finding.concept]
+    top = max(judged, key=lambda one: (one.is_flagged, one.score - one.threshold), default=Finding("", ""))
+    flagged = bool(guarded.flagged)
+    margin = top.score - top.threshold if judged else NOTHING
+    words, taken = taken_out(sentence.text, guarded.findings)
     triggers = {i for place in plan.Matcher(sentence.triggers).find(words) for i in place}
     counted = [i for i, word in enumerate(words) if not plan.is_mark(word)]
     return Outcome(
         sentence,
         flagged,
         max(margin, LEAST) if flagged else min(margin, 0.0),
-        *((top["text"], top["concept"], top["score"], top["threshold"]) if top else ("", "", 0.0, 0.0)),
+        top.text,
+        top.concept,
+        top.score,
+        top.threshold,
         len(counted),
         sum(taken[i] for i in counted),
         len(triggers),
@@ -75,17 +79,17 @@ def judge(clip, sentence: Sentence, subspaces, settings: Settings) -> Outcome:
     )
 
 
-def taken_out(text: str, tokens: Sequence[dict]) -> tuple[tuple[str, ...], list[bool]]:
-    """(words and marks of `text` in lower case, whether each is flagged) from the tokens of a report.
+def taken_out(text: str, findings: Sequence[Finding]) -> tuple[tuple[str, ...], list[bool]]:
+    """(words and marks of `text` in lower case, whether each is flagged) from what was found in it.
 
-    Tokens may be words or pieces of words; where an encoder reads the text otherwise than it is written, every
+    Findings are of words or pieces of words; where an encoder reads the text otherwise than it is written, every
     occurrence of a flagged word counts.
     """
     words = plan.pieces(text)
     places = [i for i, word in enumerate(words) for _ in word]
     taken = [False] * len(words)
-    for encoder in dict.fromkeys(token["encoder"] for token in tokens):
-        own = [("".join(t["text"].split()).lower(), t["flagged"]) for t in tokens if t["encoder"] == encoder]
+    for encoder in dict.fromkeys(finding.encoder for finding in findings):
+        own = [("".join(f.text.split()).lower(), f.is_flagged) for f in findings if f.encoder == encoder]
         if "".join(letters for letters, _ in own) == "".join(words):
             hits = [flagged for letters, flagged in own for _ in letters]
             for place, hit in zip(places, hits, strict=True):

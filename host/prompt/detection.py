@@ -10,12 +10,12 @@ import torch
 
 from ...safree import decision, plan
 from ..data import languages
-from ..report.reports import Finding, note
 from ..text import families
 from ..text.embeddings import embeddings_of
 from ..text.encoders import Encoder
 from ..text.words import Word
 from . import by_language, plain_words
+from .findings import Finding, note
 from .judged_prompt import JudgedPrompt, plan_of
 
 FAINT = 0.5  # of the heaviest word's weight

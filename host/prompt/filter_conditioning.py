@@ -10,8 +10,8 @@ from ...safree import SafreeError
 from ...safree.projection import remove_nearest, resemblance
 from ...safree.subspace import ConceptSubspace
 from ..conditioning import entries, marks
-from ..report.reports import Finding, Settings, note
 from ..text import families
+from .findings import Finding, Settings, note
 from .guarded import Guarded, TPrime, logged
 
 THRESHOLD = 0.6  # cosine; on the tests' checkpoint 95 % of harmless prompts stay below .54, 95 % of weapons above .63

@@ -12,11 +12,11 @@ from ...safree import SafreeError, check_choice, validation
 from ...safree.subspace import MODES, ConceptSubspace
 from ..conditioning import entries, marks
 from ..data import languages
-from ..report.reports import Settings
 from ..text.embeddings import embeddings_of
 from ..text.encoders import check_embeddings, encoders, followers, tokenize
 from ..text.multi_text import check_spaces, check_texts, joined, tokenize_each
 from . import adaptive, paper_modes, refusals
+from .findings import Settings
 from .guarded import Guarded, TPrime, logged
 
 LONGEST_PROMPT = 20_000  # characters: every word is encoded anew, so time grows with them

@@ -6,7 +6,8 @@ import dataclasses
 import logging
 
 from ...safree.subspace import ConceptSubspace
-from ..report.reports import Finding, Report, Settings
+from ..report.reports import Report
+from .findings import Finding, Settings
 
 
 @dataclasses.dataclass(frozen=True)

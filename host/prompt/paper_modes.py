@@ -8,11 +8,11 @@ import torch
 
 from ...safree import SafreeError, detection, projection, validation
 from ...safree.linear_algebra import span
-from ..report.reports import Finding, note
 from ..text import families
 from ..text.encoders import Encoder
 from ..text.encoding import encode_states, pool
 from ..text.words import EMBEDDING
+from .findings import Finding, note
 from .guarded import Steered
 
 ROWS = 16  # chunks encoded at once: bounds the memory of long prompts

@@ -12,7 +12,7 @@ import nodes
 from ...safree import SafreeError
 from ...safree.subspace import ConceptSubspace
 from ..conditioning import entries, marks
-from ..report.reports import Finding, Settings
+from .findings import Finding, Settings
 from .guard import guard_prompt
 from .guarded import Guarded
 

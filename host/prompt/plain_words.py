@@ -10,10 +10,10 @@ from ...safree import plan, readings
 from ...safree.folding import fold
 from ...safree.lexicon import Lexicon
 from ..data import known_words
-from ..report.reports import Finding
 from ..text import alignment
 from ..text.words import Word
 from .by_language import words_of
+from .findings import Finding
 
 Range = tuple[int, int]  # (first, end) of words
 KEPT = 32  # word lists of concepts in memory

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ...safree import check_choice, check_share
-from ...safree.subspace import ConceptSubspace
+from ...safree import check_choice
 
 VERSION = 2  # of the report's fields, which the editor's panel, SafetyReportPlot and headless runs read
 READABLE = (1, 2)
@@ -62,46 +61,3 @@ def upgraded(report: dict) -> dict:
         checked = checked and (state == "clear" or round(report["t_prime"]["steps_of_50"]) > 0)
     state = state if checked or state == "empty" else "inactive"
     return {**report, "version": VERSION, "kind": kind, "state": state, "active": state != "inactive"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """threshold 0 stands for the mode's own: calibrated in `adaptive`, alpha = 0.01 in the others."""
-
-    mode: str = "adaptive"
-    strength: float = 1.0
-    threshold: float = 0.0
-    validation: str = "auto"
-
-    def __post_init__(self):
-        check_share("strength", self.strength)
-        check_share("threshold", self.threshold)
-
-
-@dataclasses.dataclass
-class Finding:
-    """One word of the report: its largest score, the subspace that gave it, and whether it was flagged."""
-
-    encoder: str
-    text: str
-    score: float = 0.0
-    concept: str = ""
-    threshold: float = 0.0
-    strength: float = 0.0  # of the strongest subspace that flagged it
-    read_as: str = ""  # the plainer word that it was flagged as
-
-    @property
-    def is_flagged(self) -> bool:
-        return self.strength > 0
-
-    @property
-    def shown(self) -> str:
-        return f"{self.text} (read as {self.read_as})" if self.read_as else self.text
-
-
-def note(finding: Finding, subspace: ConceptSubspace, score: float, limit: float, flagged: bool | None = None) -> None:
-    """Write a score into a finding; flagged by default when it is over the limit."""
-    if score > limit if flagged is None else flagged:
-        finding.strength = max(finding.strength, subspace.strength)
-    if score - limit > finding.score - finding.threshold or not finding.concept:
-        finding.score, finding.threshold, finding.concept = score, limit, subspace.name

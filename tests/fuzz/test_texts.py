@@ -76,7 +76,7 @@ def pistol(pack, clip):
 def test_any_prompt_is_guarded_or_refused(pack, clip, pistol, attempt, fuzz):
     def check(text):
         done, message = attempt(
-            pack.host.prompt.guard.guard_prompt, clip, text, pistol, pack.host.report.reports.Settings()
+            pack.host.prompt.guard.guard_prompt, clip, text, pistol, pack.host.prompt.findings.Settings()
         )
         if message:
             return
@@ -90,7 +90,7 @@ def test_any_prompt_is_guarded_or_refused(pack, clip, pistol, attempt, fuzz):
 @fault("a prompt of 100,000 characters", "a clear error at once")
 def test_an_endless_prompt_is_refused(pack, clip, pistol):
     with pytest.raises(pack.safree.SafreeError, match="100002 characters, more than the 20000 allowed"):
-        pack.host.prompt.guard.guard_prompt(clip, "a " * 50_001, pistol, pack.host.report.reports.Settings())
+        pack.host.prompt.guard.guard_prompt(clip, "a " * 50_001, pistol, pack.host.prompt.findings.Settings())
 
 
 @fault("weights of infinity or NaN in a prompt", "a clear error")
@@ -98,7 +98,7 @@ def test_an_endless_prompt_is_refused(pack, clip, pistol):
 def test_a_weight_without_end_is_refused(pack, clip, pistol, weight):
     with pytest.raises(pack.safree.SafreeError, match="NaN or infinity"):
         pack.host.prompt.guard.guard_prompt(
-            clip, f"a (cat:{weight}) and a pistol", pistol, pack.host.report.reports.Settings()
+            clip, f"a (cat:{weight}) and a pistol", pistol, pack.host.prompt.findings.Settings()
         )
 
 

@@ -107,7 +107,7 @@ def guard(pack, clip, text: str, subspaces) -> tuple[list, dict, dict]:
         return clip.encode_from_tokens_scheduled(tokens)
 
     spied.encode_from_tokens_scheduled = encode
-    settings = pack.host.report.reports.Settings()
+    settings = pack.host.prompt.findings.Settings()
     return *outputs(pack.host.prompt.guard.guard_prompt(spied, text, subspaces, settings)), encoded[-1]
 
 
@@ -184,7 +184,7 @@ def test_the_pooled_output_is_that_of_the_cleaned_prompt(built, record):
 
 
 def test_unflagged_and_strength_0_are_the_stock_encoding(built, comfy_nodes, pack, record):
-    guard_prompt, settings = pack.host.prompt.guard.guard_prompt, pack.host.report.reports.Settings
+    guard_prompt, settings = pack.host.prompt.guard.guard_prompt, pack.host.prompt.findings.Settings
     text = PLAIN if built.reads_embeddings else PLAIN.replace("embedding:plain", "a fish")
     whole = stock_encoding(comfy_nodes, built, text)
     if not torch.isfinite(whole[0][0]).all():  # of weights, by ComfyUI itself, for Omnigen2
@@ -279,7 +279,7 @@ def test_re_attention_is_for_unets_and_says_so(built, pack, record):
 
 @pytest.mark.parametrize("mode", ["paper", "reference"])
 def test_the_papers_modes_edit_only_token_states(built, pack, mode, record):
-    settings = pack.host.report.reports.Settings(mode, validation="whole schedule")
+    settings = pack.host.prompt.findings.Settings(mode, validation="whole schedule")
     if built.name == "Anima" or not pack.host.text.families.slots(built.clip.cond_stage_model):
         with pytest.raises(pack.safree.SafreeError, match="Choose mode 'adaptive'"):
             pack.host.prompt.guard.guard_prompt(built.clip, PROMPT, built.subspaces, settings)
@@ -314,7 +314,7 @@ def test_sd3_with_only_some_of_its_encoders(comfy_nodes, pack, keys, arguments, 
     assert (encoder.key,) == keys
     tiny_models.plant_words(encoder)
     subspace = pack.host.prompt.subspaces.build_subspace(clip, "weapon", ("pistol",))
-    settings = pack.host.report.reports.Settings(mode, validation="whole schedule")
+    settings = pack.host.prompt.findings.Settings(mode, validation="whole schedule")
     ((tensor, _),), report = outputs(pack.host.prompt.guard.guard_prompt(clip, PROMPT, (subspace,), settings))
     assert "pistol" in report["verdict"]
     stock = clip.encode_from_tokens(clip.tokenize(PROMPT))

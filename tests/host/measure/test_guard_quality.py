@@ -132,7 +132,7 @@ def test_the_other_modes_are_measured_the_same_way(check, mode):
 
 def test_pieces_of_a_word_count_as_the_word(pack):
     def token(text, flagged=False, encoder="l"):
-        return {"encoder": encoder, "text": text, "flagged": flagged}
+        return pack.host.prompt.findings.Finding(encoder, text, strength=float(flagged))
 
     words, taken = pack.host.measure.guard_quality.taken_out("A na\u00efve Sword, sharp", [
         token("a"), token("na\u00efve"), token("sw"), token("ord", True), token(","), token("sharp"),

@@ -43,7 +43,7 @@ def guard(pack, clip, weapons):
     def guard(text, subspaces=None, clip=clip, **settings):
         return outputs(
             pack.host.prompt.guard.guard_prompt(
-                clip, text, subspaces or (weapons,), pack.host.report.reports.Settings(**settings)
+                clip, text, subspaces or (weapons,), pack.host.prompt.findings.Settings(**settings)
             )
         )
 

@@ -47,7 +47,7 @@ class Built:
     subspaces: tuple
 
     def guard(self, text: str, pictures: dict = NONE, **settings):
-        settings = self.pack.host.report.reports.Settings(**settings)
+        settings = self.pack.host.prompt.findings.Settings(**settings)
         return outputs(
             self.pack.host.prompt.pictures.guard_with_pictures(
                 self.clip, text, self.node, pictures, self.subspaces, settings

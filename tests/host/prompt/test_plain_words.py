@@ -15,7 +15,7 @@ def guard(pack, clip, weapons):
 
     def guard(text, **settings):
         return outputs(
-            pack.host.prompt.guard.guard_prompt(clip, text, (weapons,), pack.host.report.reports.Settings(**settings))
+            pack.host.prompt.guard.guard_prompt(clip, text, (weapons,), pack.host.prompt.findings.Settings(**settings))
         )
 
     return guard
@@ -59,7 +59,7 @@ def test_the_papers_modes_read_no_spellings(guard, mode):
 def test_a_reading_costs_one_call_more_at_most_and_none_where_it_is_known(pack, clip, weapons, monkeypatch):
     calls, run = [], pack.host.text.encoding._states
     monkeypatch.setattr(pack.host.text.encoding, "_states", lambda *a: calls.append(1) or run(*a))
-    settings = pack.host.report.reports.Settings()
+    settings = pack.host.prompt.findings.Settings()
 
     def count(text: str) -> int:
         calls.clear()

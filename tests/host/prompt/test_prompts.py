@@ -22,7 +22,7 @@ def guard(pack, clip, weapons):
     """Guard a prompt: (CONDITIONING, report)."""
 
     def guard(text, clip=clip, **settings):
-        settings = pack.host.report.reports.Settings(**settings)
+        settings = pack.host.prompt.findings.Settings(**settings)
         return outputs(pack.host.prompt.guard.guard_prompt(clip, text, (weapons,), settings))
 
     return guard
@@ -145,7 +145,7 @@ def test_clip_skip_is_guarded_by_a_subspace_built_with_it(pack, comfy_nodes, lit
     (subspaces,) = pack.ConceptSubspace.execute(skipping, "(phrases only)", "pistol", 1.0).result
     text = "a cat and a pistol"
     conditioning, report = outputs(
-        pack.host.prompt.guard.guard_prompt(skipping, text, subspaces, pack.host.report.reports.Settings())
+        pack.host.prompt.guard.guard_prompt(skipping, text, subspaces, pack.host.prompt.findings.Settings())
     )
     assert flagged(report) == {"pistol"}
     assert same(conditioning, without(skipping, text, PISTOL))
@@ -209,7 +209,7 @@ def test_a_prompt_of_10000_characters_is_encoded_in_small_batches(
     )
     tokens = clip.tokenize(text)["l"]
     conditioning, report = outputs(
-        pack.host.prompt.guard.guard_prompt(clip, text, (subspace,), pack.host.report.reports.Settings())
+        pack.host.prompt.guard.guard_prompt(clip, text, (subspace,), pack.host.prompt.findings.Settings())
     )
     assert flagged(report) == {"pistol"}
     assert conditioning[0][0].shape[1] == 77 * len(tokens)

@@ -27,7 +27,7 @@ def flagged(pack, english):
     subspaces = tuple(
         host.prompt.subspaces.build_subspace(english, name, host.data.concept_sets.get(name).phrases) for name in SETS
     )
-    settings = host.report.reports.Settings()
+    settings = host.prompt.findings.Settings()
 
     def flagged(text: str) -> list[str]:
         report = host.prompt.guard.guard_prompt(english, text, subspaces, settings).report()

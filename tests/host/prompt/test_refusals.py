@@ -38,7 +38,7 @@ def guard(pack, clip, weapons):
     def guard(text, **settings):
         refuse = settings.pop("refuse", True)
         return pack.host.prompt.guard.guard_prompt(
-            clip, text, (weapons,), pack.host.report.reports.Settings(**settings), refuse
+            clip, text, (weapons,), pack.host.prompt.findings.Settings(**settings), refuse
         )
 
     return guard
@@ -69,7 +69,7 @@ def test_strength_0_is_no_guard_and_refuses_nothing(guard, refusing):
 
 
 def test_a_prompt_of_several_texts_is_one_prompt(pack, clip, weapons, refusing):
-    settings = pack.host.report.reports.Settings()
+    settings = pack.host.prompt.findings.Settings()
     with pytest.raises(pack.safree.SafreeError, match="'weapons' together with 'fruit'"):
         pack.host.prompt.guard.guard_texts(clip, {"l": "a pistol and a banana"}, (weapons,), settings)
 
@@ -123,7 +123,7 @@ def test_a_saved_subspace_of_an_older_version_is_refused_too(pack, clip, refusin
     loaded = storage.load(tmp_path / "weapons.safetensors")
     with pytest.raises(pack.safree.SafreeError, match="together with"):
         pack.host.prompt.guard.guard_prompt(
-            clip, "a pistol and a banana", (loaded,), pack.host.report.reports.Settings()
+            clip, "a pistol and a banana", (loaded,), pack.host.prompt.findings.Settings()
         )
 
 

@@ -24,7 +24,7 @@ def prompts(pack, clip, weapons):
 
     def guard(text, subspace=weapons, **settings):
         return pack.host.prompt.guard.guard_prompt(
-            clip, text, (subspace,), pack.host.report.reports.Settings(**settings)
+            clip, text, (subspace,), pack.host.prompt.findings.Settings(**settings)
         ).conditioning
 
     return {
@@ -253,7 +253,7 @@ def test_a_swapped_model_still_gets_the_filtered_prompt(run, model, prompts):
 
 @fault("strength 0", "the prompt passes unchecked, report and log say 'guard not active'")
 def test_strength_zero_is_called_not_active(pack, clip, weapons, run, caplog):
-    settings = pack.host.report.reports.Settings(strength=0.0)
+    settings = pack.host.prompt.findings.Settings(strength=0.0)
     positive, report = outputs(pack.host.prompt.guard.guard_prompt(clip, "a pistol", (weapons,), settings))
     assert report["verdict"].startswith("Guard not active: strength is 0")
     assert any("Guard not active: strength is 0" in line for line in caplog.messages)

@@ -294,14 +294,14 @@ def test_20000_characters_end_soon_after_cancel(pack, clip, weapons, interrupted
 
     text = " ".join(f"word{n}" for n in range(2000))[:20_000]
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        pack.host.prompt.guard.guard_prompt(clip, text, (weapons,), pack.host.report.reports.Settings())
+        pack.host.prompt.guard.guard_prompt(clip, text, (weapons,), pack.host.prompt.findings.Settings())
     assert len(interrupted) == 1
 
 
 def test_cold_and_warm_give_the_same_scores(pack, clip, weapons, monkeypatch):
     def report() -> dict:
         return pack.host.prompt.guard.guard_prompt(
-            clip, "a cat and a pistol", (weapons,), pack.host.report.reports.Settings()
+            clip, "a cat and a pistol", (weapons,), pack.host.prompt.findings.Settings()
         ).report()
 
     warm, store = report(), store_of(pack, clip)

@@ -36,7 +36,7 @@ def cost(pack, clip, weapons, monkeypatch):
 
     def cost(text: str, subspaces=(weapons,), cold: bool = False) -> tuple[int, int, int]:
         def guard() -> dict:
-            settings = pack.host.report.reports.Settings()
+            settings = pack.host.prompt.findings.Settings()
             return pack.host.prompt.guard.guard_prompt(clip, text, tuple(subspaces), settings).report()
 
         guard()
@@ -88,6 +88,6 @@ def test_memory_of_a_long_prompt_is_bounded_by_the_budget_of_a_call(pack, clip, 
 
     monkeypatch.setattr(pack.host.text.encoding, "_states", measured)
     text = " ".join([f"({harmless_300}:1.1)"] * 3)  # with weights the host's own encoding clears no window
-    pack.host.prompt.guard.guard_prompt(clip, text, (weapons,), pack.host.report.reports.Settings())
+    pack.host.prompt.guard.guard_prompt(clip, text, (weapons,), pack.host.prompt.findings.Settings())
     assert len(sizes) > 2
     assert max(sizes) <= pack.host.text.encoding.CPU_TOKENS

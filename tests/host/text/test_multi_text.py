@@ -36,7 +36,7 @@ class Built:
     def guard(self, texts: dict, **settings):
         return outputs(
             self.pack.host.prompt.guard.guard_texts(
-                self.clip, texts, self.subspaces, self.pack.host.report.reports.Settings(**settings)
+                self.clip, texts, self.subspaces, self.pack.host.prompt.findings.Settings(**settings)
             )
         )
 
@@ -111,7 +111,7 @@ def test_a_word_flagged_in_one_text_is_gone_from_it(built, name):
 
 
 def test_of_one_text_the_report_says_which_encoder_cannot_tell_its_words_apart(built):
-    settings = built.pack.host.report.reports.Settings()
+    settings = built.pack.host.prompt.findings.Settings()
     _, report = outputs(
         built.pack.host.prompt.guard.guard_prompt(built.clip, "a cat and a pistol", built.subspaces, settings)
     )

@@ -98,7 +98,7 @@ def test_what_other_nodes_put_in_its_place_is_noticed(built, pack):
     _, row, clip, subspaces = built
     marks = pack.host.conditioning.marks
     ((tensor, options), *_), _ = outputs(
-        pack.host.prompt.guard.guard_prompt(clip, row.prompt, subspaces, pack.host.report.reports.Settings())
+        pack.host.prompt.guard.guard_prompt(clip, row.prompt, subspaces, pack.host.prompt.findings.Settings())
     )
     stock = clip.encode_from_tokens_scheduled(clip.tokenize(row.prompt))[0][1]
     assert marks.intact(tensor, options)
@@ -113,7 +113,7 @@ def test_half_the_strength_is_half_way_in_all_states(built, pack):
     _, row, clip, subspaces = built
     stock, whole, half = (
         pack.host.prompt.guard.guard_prompt(
-            clip, row.prompt, subspaces, pack.host.report.reports.Settings(strength=strength)
+            clip, row.prompt, subspaces, pack.host.prompt.findings.Settings(strength=strength)
         ).conditioning[0]
         for strength in (0.0, 1.0, 0.5)
     )
@@ -125,7 +125,7 @@ def test_half_the_strength_is_half_way_in_all_states(built, pack):
 
 def test_nothing_flagged_and_strength_0_are_the_stock_encoding(built, pack, record):
     name, row, clip, subspaces = built
-    guard_prompt, settings = pack.host.prompt.guard.guard_prompt, pack.host.report.reports.Settings
+    guard_prompt, settings = pack.host.prompt.guard.guard_prompt, pack.host.prompt.findings.Settings
     checked, found = outputs(guard_prompt(clip, HARMLESS, subspaces, settings(threshold=NOTHING)))
     assert found["tokens"]  # it was checked
     assert found["flagged"] == 0
@@ -140,7 +140,7 @@ def test_only_the_users_words_are_judged(built, pack):
     _, row, clip, subspaces = built
     for text in ("a cat", ""):
         _, report = outputs(
-            pack.host.prompt.guard.guard_prompt(clip, text, subspaces, pack.host.report.reports.Settings())
+            pack.host.prompt.guard.guard_prompt(clip, text, subspaces, pack.host.prompt.findings.Settings())
         )
         for key in row.encoders:  # a tokenizer may lose the space
             assert "".join(t["text"] for t in report["tokens"] if t["encoder"] == key) == text.replace(" ", ""), key
@@ -161,7 +161,9 @@ def test_tokens_that_reach_a_model_by_an_unknown_way_are_an_error(comfy_nodes, p
     monkeypatch.setattr(clip, "tokenize", lambda text: {**tokenize(text), "lyrics": [[(1, 1.0)]]})
     subspace = pack.host.prompt.subspaces.build_subspace(clip, "weapon", ("pistol",))
     with pytest.raises(pack.safree.SafreeError, match=r"FluxClipModel.* also reads the prompt as 'lyrics'"):
-        pack.host.prompt.guard.guard_prompt(clip, "a cat", (subspace,), pack.host.report.reports.Settings(strength=0.0))
+        pack.host.prompt.guard.guard_prompt(
+            clip, "a cat", (subspace,), pack.host.prompt.findings.Settings(strength=0.0)
+        )
 
 
 @pytest.mark.parametrize("mode", ["paper", "reference"])
@@ -170,5 +172,5 @@ def test_modes_that_edit_in_place_refuse_what_they_do_not_reach(comfy_nodes, pac
     subspace = pack.host.prompt.subspaces.build_subspace(clip, "weapon", ("pistol",))
     with pytest.raises(pack.safree.SafreeError, match="does not reach what this model reads as 'byt5'"):
         pack.host.prompt.guard.guard_prompt(
-            clip, 'a sign "pistol"', (subspace,), pack.host.report.reports.Settings(mode)
+            clip, 'a sign "pistol"', (subspace,), pack.host.prompt.findings.Settings(mode)
         )
