@@ -4,6 +4,7 @@
     python -m headless guard my.json my_guarded.json     write its guarded twin
     python -m headless run my_guarded.json out     run it on a ComfyUI server, fetch pictures and reports
     python -m headless policy safree_policy.json     explain the policy file of a server, try a workflow against it
+    python -m headless record safree_record.jsonl     sum up a server's record by day, key and concept
 
 Run it in the folder of this pack. `--help` after a command says what it can do.
 """
@@ -12,9 +13,9 @@ from __future__ import annotations
 
 import sys
 
-from .commands import check, guard, policy, run
+from .commands import check, guard, policy, record, run
 
-COMMANDS = {"check": check.main, "guard": guard.main, "run": run.main, "policy": policy.main}
+COMMANDS = {"check": check.main, "guard": guard.main, "run": run.main, "policy": policy.main, "record": record.main}
 
 
 def main(argv: list[str]) -> int:

@@ -21,6 +21,7 @@ from .bounds import MAX_BYTES, MAX_NODES, MOST_PROBLEMS, check_bounds, shown
 from .feedback import arithmetic
 from .flow import Point, effective, is_conditioning, number
 from .graph_faults import graph_faults
+from .guarded_pictures import LOADED
 from .knowledge import Facts, Knowledge, Sampler, Source
 from .limits import beyond, falling, readable_sigmas, within
 from .link_types import Drawn, LinkTypes
@@ -135,8 +136,10 @@ class Rules:
 
     def _burden(self, node: str, facts: Facts) -> str:
         """Why strangers may not use a node that brings no prompt past the guard; '' if they may."""
+        judge = self.workflow.inputs(node).get("judge") if self.workflow.kind(node) == LOADED else None
+        named = isinstance(judge, str) and judge in self.policy.judges
         for change, why in BURDENS.items():
-            if change in facts.changes:
+            if change in facts.changes and not named:
                 return f"{why}: {facts.reason}"
         sigmas = self.workflow.inputs(node).get("sigmas", "")
         if self.workflow.kind(node) == "ManualSigmas" and not readable_sigmas(sigmas):

@@ -98,9 +98,7 @@ class Client:
         try:
             answer = self.post("/prompt", {"prompt": graph, "client_id": self.id})
         except urllib.error.HTTPError as error:
-            if error.code != 400:
-                raise
-            raise PromptRejected(json.load(error)) from error
+            raise _rejection(error) from error
         return answer["prompt_id"], PromptRejected(answer) if answer.get("node_errors") else None
 
     def ahead(self, prompt_id: str) -> int | None:
@@ -138,6 +136,14 @@ class Client:
             request.add_header("X-API-Key", self.key)
         with urllib.request.urlopen(request, timeout=self.silence) as answer:  # noqa: S310  http, see above
             return answer.read()
+
+
+def _rejection(error: urllib.error.HTTPError) -> Exception:
+    """What ComfyUI or a gate says in an answer with an error status; the error itself where it says nothing."""
+    try:
+        return PromptRejected(json.load(error))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return error
 
 
 def address(server: str) -> str:

@@ -24,6 +24,7 @@ class Policy:
     strangers: our nodes must stop a run when the guard does not hold, none may write files, and nodes of packs other
         than ComfyUI and this one need to be named
     strict: an unknown patch of the model is refused; otherwise it is named, for the user to look at
+    judges: judges of pictures, by name, that strangers may load
     packs: node packs, by their name in headless/packs, whose described classes strangers may use
     """
 
@@ -38,6 +39,7 @@ class Policy:
     strangers: bool = False
     strict: bool = False
     packs: frozenset[str] = frozenset()
+    judges: frozenset[str] = frozenset()
 
     @classmethod
     def for_strangers(

@@ -18,16 +18,20 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from .bounds import MAX_BYTES, MAX_NODES
+from .guarded_pictures import PictureTerms
 from .json_fault import first_fault, line_of
 from .policy import Policy
+from .record_file import RecordTerms
 from .workflow import WorkflowError
 
 SCHEMA = json.loads(Path(__file__).with_name("policy.schema.json").read_text("utf-8"))
 KINDS = ("models", "loras", "embeddings")  # of files that a policy may name
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 KEY_HEADERS = ("authorization", "x-api-key")
+EVERYONE_ELSE = "everyone else"
 WAYS = ("key_sha256", "address", "header")  # by which somebody is known
 
 
@@ -44,6 +48,7 @@ class Terms:
     largest: by input name, the largest number that it may have
     waiting: prompts of one and the same person that may wait at a time; None for any number
     warn: queue in spite of problems, and write them to the log
+    pictures: what must look at pictures before they are saved or shown; None: nothing
     """
 
     name: str
@@ -54,6 +59,7 @@ class Terms:
     bytes: int = MAX_BYTES
     waiting: int | None = None
     warn: bool = False
+    pictures: PictureTerms | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +84,7 @@ class Entry:
     addresses: tuple = ()  # of ipaddress
     header: tuple[str, str] = ("", "")
     fronts: tuple = ()
+    name: str = ""  # in the record
 
     def fits(self, visitor: Visitor) -> bool:
         if self.key_sha256:
@@ -88,25 +95,35 @@ class Entry:
         return _within(visitor.address, self.fronts) and visitor.headers.get(name) == value
 
 
+class Known(NamedTuple):
+    """A visitor. terms: None for one who may queue nothing; by: key digest or address; name: in the record."""
+
+    terms: Terms | None
+    by: str
+    name: str
+
+
 @dataclasses.dataclass(frozen=True)
 class PolicyFile:
-    """Every policy by its name, who has which, and that of everybody else (None: they queue nothing)."""
+    """Every policy by its name, who has which, and that of everybody else (None: they queue nothing).
+
+    record: where a line of each prompt is kept; None for nowhere
+    """
 
     policies: Mapping[str, Terms]
     who: tuple[Entry, ...]
     everyone_else: str | None
+    record: RecordTerms | None = None
 
-    def of(self, visitor: Visitor) -> tuple[Terms | None, str]:
-        """(terms, by what the visitor is known) of a visitor; None for one who may queue nothing.
-
-        Raises KeyError for a key that stands in no entry.
-        """
+    def of(self, visitor: Visitor) -> Known:
+        """Who a visitor is. Raises KeyError for a key that stands in no entry."""
         for entry in self.who:
             if (entry.key_sha256 or not visitor.key) and entry.fits(visitor):
-                return self.policies[entry.policy], entry.key_sha256 or visitor.address
+                by = entry.key_sha256 or visitor.address
+                return Known(self.policies[entry.policy], by, entry.name or _name(entry))
         if visitor.key:
             raise KeyError("unknown key")
-        return self.others, visitor.address
+        return Known(self.others, visitor.address, EVERYONE_ELSE)
 
     @property
     def others(self) -> Terms | None:
@@ -125,13 +142,15 @@ def read_policy(path: str | Path) -> PolicyFile:
         raise PolicyError(f"{path}, line {error.lineno}: this is not JSON ({error.msg}).") from error
     except (ValueError, RecursionError) as error:
         raise PolicyError(f"{path}: this is not JSON to rely on ({error}).") from error
-    fault = first_fault(document, SCHEMA) or _fault_of_meaning(document)
+    folder = Path(path).resolve().parent
+    fault = first_fault(document, SCHEMA) or _fault_of_meaning(document, folder)
     if fault:
         where, what = fault
         field = ".".join(map(str, where)) or "the whole"
         raise PolicyError(f"{path}, line {line_of(text, where)}: {field} {what}.")
     policies = {name: _terms(name, entry) for name, entry in document["policies"].items()}
-    return PolicyFile(policies, tuple(map(_entry, document.get("who", ()))), document["everyone_else"])
+    record = _record(document["record"], folder) if "record" in document else None
+    return PolicyFile(policies, tuple(map(_entry, document.get("who", ()))), document["everyone_else"], record)
 
 
 def _without_doubles(pairs: list[tuple[str, object]]) -> dict:
@@ -143,7 +162,7 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict:
     return found
 
 
-def _fault_of_meaning(document: dict) -> tuple[tuple, str] | None:
+def _fault_of_meaning(document: dict, folder: Path) -> tuple[tuple, str] | None:
     """(path, what is wrong) of the first fault that a schema cannot tell."""
     policies, others = document["policies"], document["everyone_else"]
     found = [fault for name, entry in policies.items() for fault in _faults_of_terms(("policies", name), entry)]
@@ -151,12 +170,21 @@ def _fault_of_meaning(document: dict) -> tuple[tuple, str] | None:
         found += _faults_of_entry(("who", place), entry, policies)
     if others is not None and others not in policies:
         found.append((("everyone_else",), f"is {others!r}, and no policy has that name"))
+    if "record" in document and not _record(document["record"], folder).path.parent.is_dir():
+        found.append((("record", "file"), f"is {document['record']['file']!r}, whose folder is not there"))
     return found[0] if found else None
 
 
 def _faults_of_terms(path: tuple, entry: dict) -> Iterator[tuple[tuple, str]]:
     if entry["trust"] != "all" and not entry.get("concept_sets"):
         yield path, 'has no concept_sets; name what must be guarded against, such as ["nudity"]'
+    if "pictures" in entry and not any(entry["pictures"].values()):
+        yield (*path, "pictures"), "names no judges and no concept_sets; name who must look"
+    if entry["trust"] == "strangers" and entry.get("pictures", {}).get("concept_sets"):
+        yield (
+            (*path, "pictures", "concept_sets"),
+            "counts for trust 'own' alone: a stranger chooses what ClipSafetyJudge takes for everyday; name judges",
+        )
     named = [(kind, place, one) for kind in KINDS for place, one in enumerate(entry.get(kind, ()))]
     for kind, place, one in named:
         if one.startswith("sha256:") and not DIGEST.fullmatch(one):
@@ -183,7 +211,8 @@ def _terms(name: str, entry: dict) -> Terms:
         policy = Policy(concept_sets=sets, allowed=frozenset(allowed), packs=frozenset(packs))
     else:
         policy = Policy.for_strangers(sets, frozenset(allowed), frozenset(packs))
-        policy = dataclasses.replace(policy, faults=entry.get("negatives", "faults") == "faults")
+        judges = frozenset(entry.get("pictures", {}).get("judges", ()))
+        policy = dataclasses.replace(policy, faults=entry.get("negatives", "faults") == "faults", judges=judges)
     return Terms(
         name,
         policy,
@@ -193,6 +222,9 @@ def _terms(name: str, entry: dict) -> Terms:
         bytes=min(entry.get("bytes", MAX_BYTES), MAX_BYTES),
         waiting=entry.get("waiting"),
         warn=entry.get("on_problem") == "warn",
+        pictures=PictureTerms(**{name: tuple(one) for name, one in entry["pictures"].items()})
+        if "pictures" in entry
+        else None,
     )
 
 
@@ -203,7 +235,20 @@ def _entry(entry: dict) -> Entry:
         tuple(_network(one) for one in [entry["address"]] if one) if "address" in entry else (),
         (entry.get("header", "").lower(), entry.get("is", "")),
         tuple(map(_network, entry.get("from", ()))),
+        entry.get("name", ""),
     )
+
+
+def _name(entry: Entry) -> str:
+    """Of an entry without a name; no address of anybody, and nothing that tells the key."""
+    if entry.key_sha256:
+        return f"key {entry.key_sha256[:8]}"
+    return f"{entry.header[0]}: {entry.header[1]}" if entry.header[0] else ", ".join(map(str, entry.addresses))
+
+
+def _record(entry: dict, folder: Path) -> RecordTerms:
+    more = {name: entry[name] for name in ("bytes", "keep") if name in entry}
+    return RecordTerms(folder / entry["file"], go_on=entry.get("when_full") == "go on", **more)
 
 
 def _network(text: str):

@@ -126,9 +126,41 @@ def prompt_of(item) -> dict:
     return item[2]
 
 
+def outcome(result: dict, rest: tuple, more: dict) -> tuple[dict, list]:
+    """(outputs by node, messages of the execution) of a prompt, from the arguments of the queue's task_done."""
+    status = more.get("status", rest[0] if rest else None)
+    return result.get("outputs", {}), list(getattr(status, "messages", None) or ())
+
+
+def id_of(item) -> str:
+    """The id of an item of the queue; newer versions let whoever sends it choose."""
+    return str(item[1])
+
+
+def version() -> str:
+    """Of ComfyUI."""
+    import comfyui_version
+
+    return comfyui_version.__version__
+
+
 def with_prompt(item, prompt: dict, number) -> tuple:
     """An item of the queue with another workflow, at another place."""
     return (number, item[1], prompt, *item[3:])
+
+
+def shows_previews() -> bool:
+    """Whether this server shows pictures in the making, unless a prompt says otherwise."""
+    import latent_preview
+    from comfy.cli_args import LatentPreviewMethod, args
+
+    method = getattr(latent_preview, "default_preview_method", args.preview_method)  # newer versions: a prompt's own
+    return method != LatentPreviewMethod.NoPreviews
+
+
+def without_previews(item) -> tuple:
+    """An item of the queue whose prompt asks for no pictures in the making; older versions do not listen to that."""
+    return (*item[:3], {**item[3], "preview_method": "none"}, *item[4:])
 
 
 def address_of(request) -> str:
@@ -155,6 +187,7 @@ def node_schema(kind: str) -> dict | None:
     return {
         "input": node.INPUT_TYPES(),
         "output": node.RETURN_TYPES,
+        "output_node": getattr(node, "OUTPUT_NODE", False),
         "python_module": getattr(node, "RELATIVE_PYTHON_MODULE", "nodes"),
         "api_node": getattr(node, "API_NODE", False),
     }
@@ -184,6 +217,11 @@ def model_files(folders: tuple[str, ...]) -> set[str]:
     """The names of the files in some of ComfyUI's model folders."""
     known = [folder for folder in folders if folder in folder_paths.folder_names_and_paths]
     return {name for folder in known for name in folder_paths.get_filename_list(folder)}
+
+
+def model_folders() -> tuple[str, ...]:
+    """The names of all of ComfyUI's model folders."""
+    return tuple(name for name in folder_paths.folder_names_and_paths if name != "custom_nodes")
 
 
 def model_path(folders: tuple[str, ...], name: str) -> Path | None:

@@ -12,6 +12,10 @@ class SafreeError(ValueError):
     """The guard cannot be applied; the message says what was wrong, the value, and what to do."""
 
 
+class Refusal(SafreeError):
+    """Nothing is drawn or passed on, since an unwanted concept is there; the message names it, and no word."""
+
+
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     """SafreeError unless `value` is one of `choices`; some hosts pass on any value of a menu, null too.
 
@@ -47,4 +51,4 @@ def naming(node: Callable[[], str]):
         yield
     except SafreeError as error:
         name = node()
-        raise SafreeError(f"{name}: {error}" if name else str(error)) from error
+        raise type(error)(f"{name}: {error}" if name else str(error)) from error

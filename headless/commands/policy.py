@@ -17,11 +17,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from .. import guarded_pictures
 from ..bounds import MAX_BYTES
 from ..check import unguarded_samplers
 from ..files import read_document
 from ..policy_file import Entry, PolicyFile, Terms, Visitor, read_policy
-from ..workflow import WorkflowError
+from ..record_file import RecordTerms
+from ..workflow import Workflow, WorkflowError
 from .options import command_line, object_info
 
 
@@ -55,13 +57,20 @@ def main(argv: list[str] | None = None) -> int:
 def _tried(policy: PolicyFile, visitor: Visitor, nodes: dict, info: dict) -> list[str]:
     """Why a workflow of a visitor would not be queued; empty if it would."""
     try:
-        terms, _ = policy.of(visitor)
+        terms = policy.of(visitor).terms
     except KeyError:
         return ["The key stands in no entry of `who`: answered with 403, whatever is sent."]
     if terms is None:
         return ["No entry of `who` fits, and everyone_else is null: answered with 403."]
     print(f"Policy {terms.name!r}.")
-    return [str(problem) for problem in unguarded_samplers(nodes, info, terms.policy)] if terms.policy else []
+    if terms.policy is None:
+        return []
+    found = unguarded_samplers(nodes, info, terms.policy)
+    if terms.pictures and info:
+        found += guarded_pictures.problems(Workflow(nodes), info, terms.pictures)
+    elif terms.pictures:
+        print("Whether its pictures pass SafetyGate can be said with --server or --object-info alone.")
+    return [str(problem) for problem in found]
 
 
 def explained(policy: PolicyFile) -> Iterator[str]:
@@ -71,10 +80,17 @@ def explained(policy: PolicyFile) -> Iterator[str]:
     others = policy.everyone_else
     yield f"Everybody else has the policy {others!r}." if others is not None else "Everybody else queues nothing."
     yield "A request with another key is answered with 403."
+    if policy.record:
+        yield from _record(policy.record)
     for terms in policy.policies.values():
         yield ""
         yield f"Policy {terms.name!r}:"
         yield from (f"  - {sentence}" for sentence in _terms(terms))
+
+
+def _record(terms: RecordTerms) -> Iterator[str]:
+    yield f"A line of each prompt is kept in {terms.path}, without text and picture, and {terms.keep} older files."
+    yield f"While no line can be written, new prompts {'run all the same' if terms.go_on else 'are refused'}."
 
 
 def _whoever(entry: Entry) -> str:
@@ -99,6 +115,9 @@ def _terms(terms: Terms) -> Iterator[str]:
         yield "A negative prompt is guarded, zero, or a list of faults of a picture; a guarded one is always cleaned."
     else:
         yield "A negative prompt is guarded or zero; a guarded one is always cleaned."
+    if terms.pictures:
+        asked = [*terms.pictures.judges, *(f"ClipSafetyJudge for {name}" for name in terms.pictures.concept_sets)]
+        yield f"Pictures and videos are saved and shown straight from SafetyGate alone, which asks {', '.join(asked)}."
     packs = ", ".join(sorted(policy.packs)) or "no other pack"
     yield f"Nodes of ComfyUI, of this pack and of {packs} may be used, as headless/packs describes them."
     if policy.allowed:

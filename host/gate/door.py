@@ -23,8 +23,12 @@ from ...headless.policy_file import PolicyError, PolicyFile, Terms, Visitor, rea
 from ...headless.workflow import WorkflowError
 from .. import compat
 from . import rules
+from .record import Queued, Record
 
+FULL = "safree_record"
 NO_HINT = "Forbidden."
+WITHOUT = "Start ComfyUI with --preview-method none."
+NOBODY = "no request"
 NOT_HELD = "The policy of this server cannot be held to, so no prompt is queued: "
 
 
@@ -40,11 +44,13 @@ class Refused(Exception):
 class Asking:
     """Who a request comes from. terms: None for somebody who may queue nothing; known_by: key digest or address.
 
+    name: in the record
     passed: digest of the workflow that was looked at already, so that the queue need not look at the same one again
     """
 
     terms: Terms | None
     known_by: str
+    name: str = NOBODY
     passed: str = ""
 
 
@@ -57,39 +63,70 @@ class Gate:
     def __init__(self, policy: PolicyFile | PolicyError, server):
         self.policy, self.server = policy, server
         self.queue = server.prompt_queue
-        self._put = self.queue.put
-        self._sent: list[tuple[tuple, str]] = []  # items of the queue, and who sent each
+        self._put, self._get, self._done = (getattr(self.queue, name) for name in ("put", "get", "task_done"))
+        self._running: dict = {}  # what runs, by the number that the queue gives
+        self._record = Record(policy.record) if getattr(policy, "record", None) else None
 
     def close(self) -> None:
         """Put the gate in place: from now on the queue takes what passes, and nothing else."""
         self.queue.put = self.put
+        if self._record:
+            self.queue.get, self.queue.task_done = self.get, self.task_done
         self.server.app.middlewares.append(self.middleware())
 
     def put(self, item, *rest, **more):
         """The queue's put, of an item that passes; raises Refused for any other."""
-        asking = _asking.get() or Asking(getattr(self.policy, "others", None), "no request")
+        asking = _asking.get() or Asking(getattr(self.policy, "others", None), NOBODY)
         try:
             passed = self._passing(item, asking)
         except Refused as refusal:
             logging.warning("SAFREE: a prompt was refused. %s", refusal)
+            self._note(refusal, asking)
             raise
-        result = self._put(passed, *rest, **more)
-        self._sent = [*self._waiting(), (passed, asking.known_by)]
-        return result
+        return self._put(Queued.of(passed, asking.known_by, asking.name, asking.terms.name), *rest, **more)
+
+    def get(self, *rest, **more):
+        """The queue's get, which keeps what is taken out until it is done."""
+        taken = self._get(*rest, **more)
+        if taken is not None:
+            item, number = taken
+            self._running[number] = item if isinstance(item, Queued) else Queued.of(item, NOBODY, NOBODY, "")
+        return taken
+
+    def task_done(self, number, result, *rest, **more):
+        """The queue's task_done, of a prompt that is in the record by then."""
+        item = self._running.pop(number, None)
+        try:
+            if item:
+                self._record.done(item, *compat.outcome(result, rest, more))
+        except Exception:  # the queue goes on, whatever a record holds
+            logging.exception("SAFREE: a prompt is not in the record.")
+        return self._done(number, result, *rest, **more)
+
+    def _note(self, refusal: Refused, asking: Asking) -> None:
+        """Put a prompt that is not queued into the record; none of somebody who may queue nothing."""
+        if self._record and asking.terms and refusal.kind != FULL:
+            self._record.refused(asking.name, asking.terms.name, refusal.kind)
 
     def _passing(self, item, asking: Asking) -> tuple:
         """The item to queue in place of `item`: with stricter settings, and no place before others."""
         terms = self._terms(asking)
+        if self._record and (full := self._record.why_full()):
+            raise Refused(507, FULL, f"{full[0].upper()}{full[1:]}. No prompt is queued until there is room.")
         if terms.policy is None:
             return item
+        if terms.pictures and compat.shows_previews():
+            raise Refused(503, "safree_policy", f"{NOT_HELD}it shows previews, which no judge sees. {WITHOUT}")
         graph = compat.prompt_of(item)
         if not asking.passed or asking.passed != digest(graph):
             self._hold(graph, terms)
-        waiting = sum(1 for one, whose in self._waiting() if whose == asking.known_by)
+        waiting = sum(getattr(one, "whose", None) == asking.known_by for one in self.queue.queue)
         if terms.waiting is not None and waiting >= terms.waiting:
             raise Refused(429, "safree_queue_share", f"{waiting} of your prompts wait already; at most that many may.")
         number = item[0] if 0 <= item[0] <= self.server.number else self.server.number  # NaN is neither
         changed = rules.tightened(graph) if terms.policy.strangers else graph
+        if terms.pictures:
+            item = compat.without_previews(item)
         return compat.with_prompt(item, changed, number)
 
     def _terms(self, asking: Asking) -> Terms:
@@ -109,12 +146,6 @@ class Gate:
             logging.warning("SAFREE: queued in spite of %d problems: %s", len(problems), problems[0])
         elif problems:
             raise Refused(400, "safree_unguarded", "This workflow is not guarded.", tuple(problems))
-
-    def _waiting(self) -> list[tuple[tuple, str]]:
-        """Items that wait in the queue, with who sent them."""
-        pending = {id(item) for item in self.queue.queue}
-        self._sent = [(item, whose) for item, whose in self._sent if id(item) in pending]
-        return self._sent
 
     def middleware(self):
         @web.middleware
@@ -156,7 +187,11 @@ class Gate:
             raise Refused(413, "safree_too_large", message) from None
         except WorkflowError as error:
             raise Refused(400, "safree_no_workflow", str(error)) from error
-        await asyncio.to_thread(self._hold, sent["prompt"], terms)
+        try:
+            await asyncio.to_thread(self._hold, sent["prompt"], terms)
+        except Refused as refusal:
+            self._note(refusal, asking)
+            raise
         asking.passed = digest(sent["prompt"])
         return small
 

@@ -23,6 +23,7 @@ FOLDERS = {  # of ComfyUI's models, by the kind in a policy
 EMBEDDING = re.compile(r"embedding:([^\s,()]+)")  # in a prompt, as ComfyUI's tokenizer reads it
 OUR_TEXTS = ("text", "text_l", "text_g", "text_t5xxl", "text_llm", "text_bert", "prompt")  # of our guards
 CHUNK = 2**20
+MOST_FILES = 100  # of one workflow that a record names
 
 
 def problems(workflow: Workflow, schemas: dict, terms: Terms) -> Iterator[Problem]:
@@ -72,6 +73,28 @@ def _named(name: str, group: str, terms: Terms) -> bool:
         return False
     state = path.stat()
     return f"sha256:{_digest(path, state.st_size, state.st_mtime_ns)}" in allowed
+
+
+def digests(graph: dict) -> dict[str, str]:
+    """The SHA-256 of each model file that a workflow names, by its name; '' of one that cannot be read."""
+    folders = compat.model_folders()
+    there = compat.model_files(folders)
+    texts = [value for node in graph.values() for value in node.get("inputs", {}).values() if isinstance(value, str)]
+    names = {text for text in texts if text in there}
+    named = {name for text in texts for name in EMBEDDING.findall(text)}
+    names |= {name for name in named if compat.model_path(FOLDERS["embeddings"], name)}
+    return {name: _digest_of(folders, name) for name in sorted(names)[:MOST_FILES]}
+
+
+def _digest_of(folders: tuple[str, ...], name: str) -> str:
+    path = compat.model_path(folders, name)
+    if path is None:
+        return ""
+    try:
+        state = path.stat()
+        return _digest(path, state.st_size, state.st_mtime_ns)
+    except OSError:
+        return ""
 
 
 @functools.lru_cache(maxsize=1024)

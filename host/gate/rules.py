@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...headless import guarded_pictures
 from ...headless.bounds import MOST_PROBLEMS, check_bounds, shown
 from ...headless.check import OUR_PATCH, OUR_SAMPLER, unguarded_samplers
 from ...headless.policy import Problem
@@ -27,7 +28,8 @@ def problems(graph: dict, terms: Terms) -> list[Problem]:
         return found
     seen = Workflow({node: _as_the_server_reads(workflow, node, schemas) for node in workflow.nodes})
     found = unguarded_samplers(seen.nodes, schemas, terms.policy)
-    return [*found, *_too_large(seen, terms), *files.problems(seen, schemas, terms)][:MOST_PROBLEMS]
+    pictures = guarded_pictures.problems(seen, schemas, terms.pictures) if terms.pictures else ()
+    return [*found, *_too_large(seen, terms), *files.problems(seen, schemas, terms), *pictures][:MOST_PROBLEMS]
 
 
 def tightened(graph: dict) -> dict:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ...safree import SafreeError, check_choice
+from ...safree import Refusal, SafreeError, check_choice
 from ..report.reports import Report
 from . import actions
 from .judges.judge import Finding, Judge
@@ -69,14 +69,14 @@ class Gated:
 def gate(images: Tensor, judges: Sequence[Judge], settings: Settings) -> Gated:
     """Pictures [n, H, W, C] as they may leave; those that show nothing leave bit for bit.
 
-    SafreeError for pictures that cannot be judged, and with action 'stop' where one shows something.
+    SafreeError for pictures that cannot be judged, Refusal with action 'stop' where one shows something.
     """
     _check(images, judges)
     panel = _Panel(images, judges, settings)
     acted_on = panel.look()
     report = _report(panel, acted_on, settings)
     if acted_on and settings.action == "stop":
-        raise SafreeError(f"{report['verdict']} Nothing is passed on. Draw anew, or choose another action.")
+        raise Refusal(f"{report['verdict']} Nothing is passed on. Draw anew, or choose another action.")
     out = images if settings.action == "pass" else panel.hide(acted_on)
     shown = [{"picture": n, "image": _thumbnail(images[n])} for n in acted_on[:SHOWN]]
     return Gated(out, acted_on, report, shown)

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 
-from ...safree import SafreeError
+from ...safree import Refusal
 from ..report.reports import Report
 from .latent_guard import guard_of, guarded_by
 from .latent_look import look
@@ -38,7 +38,7 @@ def sample(model, run: Callable[[object], dict], on_problem: str) -> tuple[dict,
     """(LATENT of `run`, what was seen): with a latent guard on `model` the result is looked at, found before or not.
 
     run: samples with the model that it is given
-    on_problem: where a concept is seen, 'error' raises SafreeError, 'warn' says so, 'again' samples such pictures once
+    on_problem: where a concept is seen, 'error' raises Refusal, 'warn' says so, 'again' samples such pictures once
     more with the guard at full strength, and says so if that does not help either.
     """
     guard, presence, notes = guard_of(model), [], ()
@@ -54,7 +54,7 @@ def sample(model, run: Callable[[object], dict], on_problem: str) -> tuple[dict,
     if names := _names(looks[-1]):
         still = f"{', '.join(names)} seen in the result"
         if on_problem == "error":
-            raise SafreeError(
+            raise Refusal(
                 f"{still}. Sample with another seed, raise the strength of LatentGuardPatch, or set on_problem to "
                 "'again' or 'warn'."
             )

@@ -72,8 +72,7 @@ def test_the_schema_is_one_and_the_file_fits_it():
     ],
 )
 def test_the_first_entry_that_fits_decides(write, address, headers, name):
-    terms, _ = read_policy(write(FILE)).of(Visitor(address, headers))
-    assert terms.name == name
+    assert read_policy(write(FILE)).of(Visitor(address, headers)).terms.name == name
 
 
 @pytest.mark.parametrize("key", ["wrong", DIGEST, KEY + " x"])
@@ -107,6 +106,13 @@ def test_everyone_else_may_be_nobody(write):
         (changed("policies", "public", "waiting", to=True), 11, "which is not a whole number"),
         (changed("policies", "public", "concepts", to=["nudity"]), 12, "policies.public.concepts is unknown here"),
         (changed("policies", "public", "models", to=["sha256:12"]), 13, "no sha256: with 64 hex digits"),
+        (changed("policies", "public", "pictures", to={}), 12, "names no judges"),
+        (changed("policies", "public", "pictures", to={"concept_sets": ["nudity"]}), 13, "for trust 'own' alone"),
+        (changed("policies", "public", "pictures", to={"judge": "x"}), 13, "judge is unknown here"),
+        (changed("record", to={}), 0, "record has no 'file'"),
+        (changed("record", to={"file": "none/record.jsonl"}), 0, "whose folder is not there"),
+        (changed("record", to={"file": "record.jsonl", "bytes": 10}), 0, "less than 1000"),
+        (changed("record", to={"file": "record.jsonl", "when_full": "stop"}), 0, "record.when_full is 'stop'"),
         (changed("who", 0, "policy", to="boss"), 26, "'boss', and no policy has that name"),
         (changed("who", 0, "key_sha256", to="secret"), 25, "is not of the form"),
         (changed("who", 1, to={"policy": "staff"}), 28, "needs one of key_sha256, address, header"),
@@ -160,6 +166,30 @@ def test_the_command_tries_a_workflow(write, tmp_path, capsys, options, graph, c
     path.write_text(json.dumps(graph), "utf-8")
     assert main(["policy", str(write(FILE)), str(path), *options]) == code
     assert text in capsys.readouterr().out
+
+
+def test_the_command_explains_pictures_and_the_record(write, capsys):
+    document = changed("policies", "public", "pictures", to={"judges": ["NudeNet"]})
+    document["record"] = {"file": "record.jsonl", "keep": 7}
+    assert main(["policy", str(write(document))]) == 0
+    said = capsys.readouterr().out
+    assert "straight from SafetyGate alone, which asks NudeNet." in said
+    assert "record.jsonl, without text and picture, and 7 older files." in said
+    assert "While no line can be written, new prompts are refused." in said
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        ({"key_sha256": DIGEST, "policy": "owner"}, f"key {DIGEST[:8]}"),
+        ({"key_sha256": DIGEST, "policy": "owner", "name": "the desk"}, "the desk"),
+    ],
+)
+def test_a_key_has_a_name_for_the_record(write, entry, name):
+    policy = read_policy(write(changed("who", 0, to=entry)))
+    assert policy.of(Visitor("1.2.3.4", {"x-api-key": KEY})).name == name
+    assert policy.of(Visitor("10.0.0.9", {})).name == "10.0.0.0/8"
+    assert policy.of(Visitor("1.2.3.4", {})).name == "everyone else"
 
 
 def test_the_command_says_what_is_wrong_with_a_file(write, capsys):

@@ -18,6 +18,7 @@ LAYERS = {
     "safree": ({"torch", "safetensors"}, set()),
     "host": (
         {"torch", "safetensors", "numpy", "PIL", "comfy", "comfy_api", "comfy_extras", "folder_paths", "nodes"}
+        | {"comfyui_version", "latent_preview"}  # of ComfyUI, in compat.py
         | {"transformers", "nudenet"}  # judges of pictures: ComfyUI's own, and optional
         | {"server", "aiohttp.web"},  # of host/gate alone, see below
         {"safree", "headless"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from types import SimpleNamespace
 
@@ -12,38 +11,6 @@ import pytest
 from dev.graphs import Run, guarded, node, unguarded
 
 POLICY = {"policies": {"public": {"trust": "strangers", "concept_sets": ["weapons"]}}, "everyone_else": "public"}
-
-
-@pytest.fixture
-def nodes_here(comfy_nodes, pack, monkeypatch):
-    """ComfyUI's classes with ours among them, as its loader of packs puts them there."""
-    ours = {one.define_schema().node_id: one for one in pack.NODES}
-    monkeypatch.setattr(comfy_nodes, "NODE_CLASS_MAPPINGS", comfy_nodes.NODE_CLASS_MAPPINGS | ours)
-
-
-@pytest.fixture
-def server(pack, nodes_here):
-    """What of a PromptServer a queue and a gate need."""
-    import execution
-
-    server = SimpleNamespace(number=7, queue_updated=lambda: None, app=SimpleNamespace(middlewares=[]))
-    server.prompt_queue = execution.PromptQueue(server)
-    return server
-
-
-@pytest.fixture
-def stand(pack, server, monkeypatch, tmp_path):
-    """Put the gate before the server's queue, with a policy file of this content (None: there is no file)."""
-
-    def stand(policy=POLICY):
-        path = tmp_path / "policy.json"
-        if policy is not None:
-            path.write_text(policy if isinstance(policy, str) else json.dumps(policy), "utf-8")
-        monkeypatch.setattr(pack.host.compat, "policy_path", lambda: path if policy is not None else None)
-        monkeypatch.setattr(pack.host.compat, "prompt_server", lambda: server)
-        pack.host.gate.door.stand()
-
-    return stand
 
 
 def item(graph: dict, number: float = 7) -> tuple:
