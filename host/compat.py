@@ -103,6 +103,24 @@ def uncompiled(model) -> Iterator[None]:
         model.diffusion_model = compiled
 
 
+# Pixels for a latent pixel where this ComfyUI's latent formats do not tell, by class; 8 in all others.
+_PIXELS = {
+    **dict.fromkeys(("LTXV", "HunyuanImage21"), 32),
+    **dict.fromkeys(("HunyuanImage21Refiner", "HunyuanVideo15", "Wan22", "Flux2"), 16),
+}
+
+
+def empty_latent(model, pictures: int, width: int, height: int) -> torch.Tensor:
+    """An empty latent of `model` for so many pictures of so many pixels: of a video model, videos of one frame."""
+    latent_format = model.get_model_object("latent_format")
+    told = getattr(latent_format, "spacial_downscale_ratio", None)
+    pixels = told or _PIXELS.get(type(latent_format).__name__, 8)
+    frames = (1,) if latent_format.latent_dimensions == 3 else ()
+    size = (max(height // pixels, 1), max(width // pixels, 1))
+    blank = torch.zeros(pictures, latent_format.latent_channels, *frames, *size)
+    return blank.to(comfy.model_management.intermediate_device())
+
+
 # The server, for host/gate
 
 

@@ -18,7 +18,7 @@ class LatentGuardPatch(io.ComfyNode):
             "for it: a LoRA, an input image, a word that was missed. A picture without it is not changed.",
             search_aliases=[*ALIASES, "latent", "LoRA", "img2img"],
             inputs=[
-                io.Model.Input("model", tooltip="The model to sample with, LoRAs and all: SD1.x, SD2.x, SDXL, SD3."),
+                io.Model.Input("model", tooltip="The model to sample with, LoRAs and all; the help page says which."),
                 ConceptPresences.Input("presences", tooltip="From ConceptPresence or LoadConceptPresence."),
                 io.Float.Input(
                     "strength",

@@ -12,7 +12,7 @@ import dataclasses
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, interpolate
+from torch.nn.functional import adaptive_avg_pool2d, adaptive_avg_pool3d, interpolate
 
 from .linear_algebra import shrunk_covariance
 
@@ -42,35 +42,56 @@ class Probe:
     deviation: float = 1.0
 
     def places(self, features: Tensor) -> Tensor:
-        """Score of every place: features [B, D, H, W] of any dtype -> float32 [B, h, w], h and w at most GRID."""
+        """Score of every place: features [B, D, H, W] of any dtype -> float32 [B, h, w], h and w at most GRID.
+
+        Of a video: [B, D, frames, H, W] -> [B, frames, h, w].
+        """
         cells = on_grid(features)
         weight = self.weight.to(cells.device)
-        return torch.einsum("bdhw,d->bhw", cells, weight) - self.offset
+        return torch.einsum("bd...,d->b...", cells, weight) - self.offset
 
     def picture(self, places: Tensor) -> Tensor:
-        """Score of pictures, from `places` [B, h, w] -> [B], in deviations of clean pictures."""
+        """Score of pictures or videos, from `places` [B, ..., h, w] -> [B], in deviations of clean pictures."""
         return (strongest(places) - self.mean) / self.deviation
 
     def damp(self, features: Tensor, places: Tensor, strength: Tensor) -> Tensor:
-        """`features` [B, D, H, W] with less of the concept where it stands, in their dtype.
+        """`features` [B, D, H, W], or [B, D, frames, H, W], with less of the concept where it stands, in their dtype.
 
         A place's score falls by `strength` [B] times what it has above DAMPED_FROM; other places stay as they are.
         """
-        excess = (places - DAMPED_FROM).clamp_min(0) * strength.to(places)[:, None, None]  # [B, h, w]
-        excess = interpolate(excess[:, None], size=features.shape[-2:], mode="bilinear", align_corners=False)
-        return features - (excess * self.direction.to(excess.device)[None, :, None, None]).to(features.dtype)
+        sides = features.ndim - 2
+        excess = (places - DAMPED_FROM).clamp_min(0) * strength.to(places).view(-1, *[1] * sides)  # [B, ..., h, w]
+        mode = "bilinear" if sides == 2 else "trilinear"
+        excess = interpolate(excess[:, None], size=features.shape[2:], mode=mode, align_corners=False)
+        direction = self.direction.to(excess.device).view(1, -1, *[1] * sides)
+        return features - (excess * direction).to(features.dtype)
 
 
 def on_grid(features: Tensor) -> Tensor:
-    """[B, D, H, W] -> float32 [B, D, h, w]: means over the cells of a grid of at most GRID x GRID."""
+    """[B, D, H, W] -> float32 [B, D, h, w]: means over the cells of a grid of at most GRID x GRID.
+
+    Frames of a video, [B, D, frames, H, W], stay apart.
+    """
     height, width = features.shape[-2:]
-    return adaptive_avg_pool2d(features.float(), (min(height, GRID), min(width, GRID)))
+    grid = (min(height, GRID), min(width, GRID))
+    if features.ndim == 4:
+        return adaptive_avg_pool2d(features.float(), grid)
+    return adaptive_avg_pool3d(features.float(), (features.shape[2], *grid))
+
+
+def by_frame(places: Tensor) -> Tensor:
+    """Mean of the largest scores in each frame: [..., h, w] -> [...]."""
+    flat = places.flatten(-2)
+    return flat.topk(max(1, int(TOP * flat.shape[-1]))).values.mean(-1)
 
 
 def strongest(places: Tensor) -> Tensor:
-    """Mean of the largest scores of each picture: [B, h, w] -> [B]."""
-    flat = places.flatten(1)
-    return flat.topk(max(1, int(TOP * flat.shape[1]))).values.mean(1)
+    """Mean of the largest scores of each picture: [B, h, w] -> [B].
+
+    Of a video [B, frames, h, w] the frame after which two in a row show most: what stands in it lasts.
+    """
+    found = by_frame(places)
+    return found if found.ndim == 1 else ((found[:, 1:] + found[:, :-1]) / 2).amax(1)
 
 
 def fit(shown: Tensor, clean: Tensor) -> Probe:
@@ -108,7 +129,8 @@ class ConceptPresence:
     sigmas: noise levels of the probes, falling;  probes: for each, by number of the decoder's block
     clean, shown: presence of clean pictures and of those that were asked for the concept, [2, sigmas, pictures]: with
         their prompt and with the empty one; each picture judged by probes that never saw it nor its words
-    empty, pooled: the empty prompt's conditioning, for looking at finished pictures
+    empty: token states of the empty prompt, for looking at finished pictures;  also: what else its conditioning holds,
+        by ComfyUI's name of it ('pooled_output')
     """
 
     name: str
@@ -118,7 +140,7 @@ class ConceptPresence:
     clean: Tensor
     shown: Tensor
     empty: Tensor
-    pooled: Tensor | None = None
+    also: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
     def at(self, sigma: float) -> int:
         """Number of the noise level nearest to `sigma`, by ratio."""

@@ -13,6 +13,7 @@ from .presence import ConceptPresence, Probe
 from .storage import UNREADABLE, save_tensors
 
 FORMAT = "safree-presence-1"
+ALSO = "empty."  # before the names of what the empty prompt's conditioning holds beside its states
 NUMBERS = ("offset", "mean", "deviation")
 
 
@@ -21,8 +22,7 @@ def save(concept: ConceptPresence, path: Path, overwrite: bool = False) -> None:
     header = {"format": FORMAT, "name": concept.name, "phrases": json.dumps(concept.phrases)}
     tensors = {"sigmas": torch.tensor(concept.sigmas, dtype=torch.float64), "clean": concept.clean}
     tensors["empty"], tensors["shown"] = concept.empty, concept.shown
-    if concept.pooled is not None:
-        tensors["pooled"] = concept.pooled
+    tensors |= {f"{ALSO}{name}": tensor for name, tensor in concept.also.items()}
     for step, probes in enumerate(concept.probes):
         for block, probe in probes.items():
             stem = f"{step}.{block}"
@@ -45,7 +45,7 @@ def load(path: Path) -> ConceptPresence:
             phrases, name = json.loads(header["phrases"]), header["name"]
         concept = ConceptPresence(
             *(name, tuple(phrases), tuple(tensors["sigmas"].tolist()), _probes(tensors)),
-            *(tensors["clean"], tensors["shown"], tensors["empty"], tensors.get("pooled")),
+            *(tensors["clean"], tensors["shown"], tensors["empty"], _also(tensors)),
         )
     except SafreeError:
         raise
@@ -54,6 +54,11 @@ def load(path: Path) -> ConceptPresence:
     if problem := _fault(concept, tensors):
         raise SafreeError(f"presence file {path.name!r} is damaged ({problem}). Learn and save it again.")
     return concept
+
+
+def _also(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    also = {name.removeprefix(ALSO): tensor for name, tensor in tensors.items() if name.startswith(ALSO)}
+    return also | {"pooled_output": tensors["pooled"]} if "pooled" in tensors else also  # of 0.2.0
 
 
 def _probes(tensors: dict[str, torch.Tensor]) -> tuple[dict[int, Probe], ...]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ...safree import SafreeError
-from ...safree.presence import ConceptPresence, presence, recent
+from ...safree.presence import ConceptPresence, by_frame, presence, recent
 from ..features.model_features import Features, features_of
 from ..features.unet_decoder import asked_rows, sigma
 
@@ -25,7 +25,8 @@ class ConceptTrack:
     history: presence [pictures] of each step;  level: noise level of the last of them
     damped: [pictures] whether the concept is damped from now on
     found_at: the step at which it was found in each picture, None where it was not
-    peak: [pictures] largest presence so far;  map: [pictures, h, w] where the concept stood then, in deviations
+    peak: [pictures] largest presence so far;  map: [pictures, h, w] where the concept stood then, in deviations, of a
+        video in any frame;  frames: [pictures, frames] how much of it each frame of a video showed then
     scores, maps: what each block of the call in progress says
     """
 
@@ -38,6 +39,7 @@ class ConceptTrack:
     found_at: list[int | None] = dataclasses.field(default_factory=list)
     peak: Tensor | None = None
     map: Tensor | None = None
+    frames: Tensor | None = None
     scores: list[Tensor] = dataclasses.field(default_factory=list)
     maps: list[Tensor] = dataclasses.field(default_factory=list)
 
@@ -47,9 +49,10 @@ class ConceptTrack:
         if self.damped is None or len(self.damped) != pictures:
             self.damped = torch.tensor(self._given(pictures)) | self.always
             self.found_at, self.history, self.peak, self.map = [None] * pictures, [], None, None
+            self.frames = None
 
     def add_block(self, places: Tensor, scores: Tensor, rows: list[list[int]]) -> None:
-        """Take down one block's places [rows, h, w] and scores [rows]; of a picture's rows the largest counts."""
+        """Take down one block's places [rows, ..., h, w] and scores [rows]; of a picture's rows the largest counts."""
         self.scores.append(torch.stack([scores[own].max() for own in rows]).cpu())
         self.maps.append(torch.stack([places[own].amax(0) for own in rows]).cpu())
 
@@ -73,14 +76,16 @@ class ConceptTrack:
         self.level = level
 
     def _keep_highest(self, now: Tensor) -> None:
-        size = max(one.shape[-2:] for one in self.maps)  # the deepest blocks of a small picture are smaller
-        new = torch.cat([interpolate(one[:, None], size=size) for one in self.maps], 1).mean(1)
+        flat = [one.amax(1) if one.ndim == 4 else one for one in self.maps]  # [pictures, h, w]
+        size = max(one.shape[-2:] for one in flat)  # the deepest blocks of a small picture are smaller
+        new = torch.cat([interpolate(one[:, None], size=size) for one in flat], 1).mean(1)
         if self.peak is None:
             self.peak = now
-        higher = (now > self.peak)[:, None, None]
+        higher = now > self.peak
         self.peak = torch.maximum(now, self.peak)
-        same_size = self.map is not None and self.map.shape == new.shape
-        self.map = torch.where(higher, new, self.map) if same_size else new
+        self.map = _kept(self.map, new, higher)
+        if self.maps[0].ndim == 4:
+            self.frames = _kept(self.frames, torch.stack([by_frame(one) for one in self.maps]).mean(0), higher)
 
     def _given(self, pictures: int) -> list[bool]:
         return [*self.given, *[False] * pictures][:pictures]
@@ -109,7 +114,15 @@ class ConceptTrack:
             "given": given,
             "damped": damped,
             "map": rounded(self.map[picture]),
+            **({} if self.frames is None else {"frames": [round(one, 1) for one in self.frames[picture].tolist()]}),
         }
+
+
+def _kept(before: Tensor | None, new: Tensor, higher: Tensor) -> Tensor:
+    """Of each picture `new` where it shows more than before."""
+    if before is None or before.shape != new.shape:
+        return new
+    return torch.where(higher.view(-1, *[1] * (new.ndim - 1)), new, before)
 
 
 def rounded(places: Tensor) -> list[list[float]]:
@@ -123,12 +136,14 @@ class TrackedRun:
 
     strength: the node's; 0 to measure alone
     rows: for each picture of the call in progress, its rows in the batch
+    skipped: calls that a cache (EasyCache) answered in the model's place
     """
 
     features: Features
     tracks: list[ConceptTrack]
     strength: float = 0.0
     rows: list[list[int]] = dataclasses.field(default_factory=list)
+    skipped: int = 0
 
     def begin_call(self, rows: list[list[int]], pictures: int) -> None:
         """A call of the model for so many pictures begins; `rows` of each say what to draw, none if none does."""
@@ -154,12 +169,14 @@ class TrackedRun:
         return h
 
     def end_call(self, level: float) -> None:
+        self.skipped += bool(self.rows) and not any(track.scores for track in self.tracks)
         for track in self.tracks:
             track.end_call(level)
 
     def report(self) -> list[dict]:
         """What was seen, of each concept and picture; empty where no call of the model came through."""
-        return [part for track in self.tracks for part in track.report()]
+        skipped = {"skipped": self.skipped} if self.skipped else {}
+        return [part | skipped for track in self.tracks for part in track.report()]
 
 
 def check_shapes(model, concepts: tuple[ConceptPresence, ...], node: str) -> Features:

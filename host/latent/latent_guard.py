@@ -1,4 +1,4 @@
-"""Latent guard on a UNet or an MMDiT: damps a concept in its features where it stands, while it shows.
+"""Latent guard on a UNet or a transformer: damps a concept in its features where it stands, while it shows.
 
 Costs no further evaluation of the model: the probes of safree/presence.py read and change features that are there.
 """
@@ -52,7 +52,7 @@ def patch(model, concepts: tuple[ConceptPresence, ...], strength: float = 1.0):
     """A clone of `model` whose sampling runs are watched for `concepts` and damped where they show.
 
     A run that shows none is not changed, bit for bit. A later patch takes the place of an earlier one. Raises
-    SafreeError for a model that is neither UNet nor MMDiT, or of another shape than the concepts were learned with.
+    SafreeError for a model of a kind that is not read, or of another shape than the concepts were learned with.
     """
     if not 0 <= strength <= MOST:
         raise SafreeError(f"strength is {strength}, outside 0 to {MOST:g}. Choose a value in between.")

@@ -28,22 +28,30 @@ def look(model, concepts: tuple[ConceptPresence, ...], latent: dict, node: str =
     if not concepts:
         raise SafreeError("no concept presence is connected. Connect a ConceptPresence.")
     features = check_shapes(model, concepts, node)
-    samples = latent["samples"]
-    channels = model.get_model_object("latent_format").latent_channels
-    if samples.ndim != 4 or samples.shape[1] != channels:
-        raise SafreeError(
-            f"the latent has shape {list(samples.shape)}, this model takes [pictures, {channels}, height, width]. "
-            "Connect a latent of this model."
-        )
+    samples = _as_the_model_takes(latent["samples"], model)
     if not torch.isfinite(samples).all():
         raise SafreeError("the latent holds NaN or infinity. Check the model's precision, its LoRAs and the VAE.")
     return [finding for concept in concepts for finding in _look(model, features, concept, samples)]
 
 
+def _as_the_model_takes(samples: torch.Tensor, model) -> torch.Tensor:
+    """A latent [pictures, channels, height, width], of a video model [videos, channels, frames, height, width]."""
+    latent_format = model.get_model_object("latent_format")
+    channels, videos = latent_format.latent_channels, latent_format.latent_dimensions == 3
+    if videos and samples.ndim == 4:
+        samples = samples.unsqueeze(2)  # of one frame, as ComfyUI's samplers do
+    if samples.ndim != 4 + videos or samples.shape[1] != channels:
+        frames = "frames, " if videos else ""
+        raise SafreeError(
+            f"the latent has shape {list(samples.shape)}, this model takes [pictures, {channels}, {frames}height, "
+            "width]. Connect a latent of this model."
+        )
+    return samples
+
+
 def _look(model, features, concept: ConceptPresence, samples: torch.Tensor) -> list[dict]:
     chosen = levels(concept)
-    options = {} if concept.pooled is None else {"pooled_output": concept.pooled}
-    empty = [[concept.empty, options]]
+    empty = [[concept.empty, {"pooled_output": None, **concept.also}]]
     noise = comfy.sample.prepare_noise(samples, SEED)
     tracks = [_evaluate(model, features, concept, samples, noise, concept.sigmas[level], empty) for level in chosen]
     presence = torch.stack([track.history[-1] for track in tracks]).mean(0)  # [pictures]

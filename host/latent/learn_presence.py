@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import random
 
+import comfy.model_base
 import comfy.model_management
 import comfy.utils
 import torch
@@ -14,6 +16,7 @@ from ...safree import SafreeError
 from ...safree.presence import ConceptPresence
 from ...safree.presence_calibration import calibrate
 from ...safree.subspace import ConceptSubspace
+from .. import compat
 from ..data import things_to_draw
 from ..features.model_features import features_of
 from .feature_files import Recorder, scratch
@@ -46,10 +49,15 @@ class PictureSettings:
 def learn(model, clip, subspace: ConceptSubspace, settings: PictureSettings) -> ConceptPresence:
     """Draw twice `settings.pictures` pictures with `model`, and fit the probes; it should not draw the concept unasked.
 
-    Raises SafreeError for a model that is neither a UNet nor an MMDiT, for a concept without phrases, and where
+    Raises SafreeError for a model that is not read or only edits, for a concept without phrases, and where
     ComfyUI's temporary folder has no room for the features.
     """
     features = features_of(model, "ConceptPresence")
+    if isinstance(model.model, comfy.model_base.IP2P):
+        raise SafreeError(
+            "this model edits a picture (InstructPix2Pix) and draws nothing without one. Learn the presence with the "
+            "model that it was made from: of the same blocks, so it fits this one too."
+        )
     if clip is None:
         raise SafreeError("no CLIP is connected. Connect the text encoder of the model.")
     if not subspace.phrases:
@@ -95,40 +103,50 @@ def article(phrase: str) -> str:
     return f"{'an' if phrase[:1].lower() in 'aeiou' else 'a'} {phrase}"
 
 
-def draw(model, clip, texts: list[str], settings: PictureSettings, seed: int) -> dict:
-    """The LATENT of a picture of each text; the seed is added to the settings' own."""
+def draw(model, clip, texts: list[str], settings: PictureSettings, seed: int) -> None:
+    """A picture of each text; the seed is added to the settings' own. Texts of one length are drawn at once."""
     import nodes  # ComfyUI's; at call time, since it imports every node pack
 
-    latent_format = model.get_model_object("latent_format")
-    size = (settings.height // 8, settings.width // 8)
-    blank = torch.zeros(len(texts), latent_format.latent_channels, *size)
-    (latent,) = nodes.common_ksampler(
-        model,
-        seed=settings.seed + seed,
-        steps=settings.steps,
-        cfg=settings.cfg,
-        sampler_name=SAMPLER,
-        scheduler=SCHEDULER,
-        positive=_stacked(clip, texts),
-        negative=_encoded(clip, ""),
-        latent={"samples": blank.to(comfy.model_management.intermediate_device())},
-    )
-    return latent
+    entries = [encoded(clip, text)[0] for text in texts]
+    for number, (_, group) in enumerate(itertools.groupby(entries, key=_shapes)):
+        part = list(group)
+        nodes.common_ksampler(
+            model,
+            seed=settings.seed + seed + 1009 * number,
+            steps=settings.steps,
+            cfg=settings.cfg,
+            sampler_name=SAMPLER,
+            scheduler=SCHEDULER,
+            positive=_stacked(part),
+            negative=encoded(clip, ""),
+            latent={"samples": compat.empty_latent(model, len(part), settings.width, settings.height)},
+        )
 
 
-def _encoded(clip, text: str) -> list:
+def encoded(clip, text: str) -> list:
+    """The CONDITIONING of a text."""
     return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
-def _stacked(clip, texts: list[str]) -> list:
-    """One CONDITIONING entry for a batch of pictures, one text each."""
-    entries = [_encoded(clip, text)[0] for text in texts]
-    longest = max(tensor.shape[1] for tensor, _ in entries)
-    padded = [torch.nn.functional.pad(tensor, (0, 0, 0, longest - tensor.shape[1])) for tensor, _ in entries]
-    options = dict(entries[0][1])
-    if options.get("pooled_output") is not None:
-        options["pooled_output"] = torch.cat([entry[1]["pooled_output"] for entry in entries])
-    return [[torch.cat(padded), options]]
+def tensors_of(entry: list) -> dict[str, torch.Tensor]:
+    """What a CONDITIONING entry holds beside the token states: the pooled output, masks, states of other encoders."""
+    return {name: value for name, value in entry[1].items() if torch.is_tensor(value)}
+
+
+def _shapes(entry: list) -> tuple:
+    return entry[0].shape, *((name, value.shape) for name, value in tensors_of(entry).items())
+
+
+def _stacked(entries: list[list]) -> list:
+    """One CONDITIONING entry for a batch of pictures, one text each; all have the same shapes."""
+    joined = {name: _rows([entry[1][name] for entry in entries]) for name in tensors_of(entries[0])}
+    return [[torch.cat([tensor for tensor, _ in entries]), {**entries[0][1], **joined}]]
+
+
+def _rows(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Parts [1, ...] below each other; one where all are the same, since ComfyUI counts the tokens of masks."""
+    same = all(torch.equal(part, parts[0]) for part in parts)
+    return parts[0] if same else torch.cat(parts)
 
 
 def _fitted(shown: Recorder, clean: Recorder, clip, subspace: ConceptSubspace) -> ConceptPresence:
@@ -143,8 +161,8 @@ def _fitted(shown: Recorder, clean: Recorder, clip, subspace: ConceptSubspace) -
         hits.append(hit.cpu())
     if not torch.isfinite(torch.stack(chances)).all():
         raise SafreeError("the model's features hold NaN or infinity. Check its precision and its LoRAs.")
-    empty, options = _encoded(clip, "")[0]
-    pooled = options.get("pooled_output")
+    entry = encoded(clip, "")[0]
+    also = tensors_of(entry)
     return ConceptPresence(
         name=subspace.name,
         phrases=subspace.phrases,
@@ -152,8 +170,8 @@ def _fitted(shown: Recorder, clean: Recorder, clip, subspace: ConceptSubspace) -
         probes=tuple(probes),
         clean=torch.stack(chances, 1),
         shown=torch.stack(hits, 1),
-        empty=empty.cpu(),
-        pooled=None if pooled is None else pooled.cpu(),
+        empty=entry[0].cpu(),
+        also={name: tensor.cpu() for name, tensor in also.items()},
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from safree import SafreeError, presence_storage
-from safree.presence import DAMPED_FROM, ConceptPresence, Probe, fit, on_grid, recent, strongest
+from safree.presence import DAMPED_FROM, ConceptPresence, Probe, by_frame, fit, on_grid, recent, strongest
 from safree.presence_calibration import calibrate
 
 WIDTH, SIDE = 24, 8
@@ -112,7 +112,7 @@ def test_a_presence_file_gives_back_what_was_saved(pattern, tmp_path):
     found = presence_storage.load(tmp_path / "star.safetensors")
     assert (found.name, found.phrases, found.sigmas) == (concept.name, concept.phrases, concept.sigmas)
     assert found.threshold == concept.threshold
-    assert found.pooled is None
+    assert found.also == {}
     features = pictures(3, 14, pattern)[0]
     assert torch.equal(found.probes[1][0].places(features), concept.probes[1][0].places(features))
 
@@ -150,3 +150,33 @@ def test_another_kind_of_file_is_refused(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"nothing of the kind")
     with pytest.raises(SafreeError, match="is damaged"):
         presence_storage.load(tmp_path / "bad.safetensors")
+
+
+def video(count: int, seed: int, pattern: torch.Tensor | None = None, frames: int = 5, shown: tuple = (2, 3)):
+    """Noise [count, WIDTH, frames, SIDE, SIDE]; with `pattern` at one place of the frames `shown`."""
+    features = pictures(count * frames, seed)[0].unflatten(0, (count, frames)).movedim(1, 2)
+    if pattern is not None:
+        features[:, :, shown, 4, 5] += pattern[None, :, None]
+    return features
+
+
+def test_a_video_shows_what_two_frames_in_a_row_show(probe, pattern):
+    having, without = (strongest(probe.places(video(20, 7, what))) for what in (pattern, None))
+    once = strongest(probe.places(video(20, 7, pattern, shown=(2,))))
+    assert having.min() > without.max()
+    assert (once < having).all()
+
+
+def test_a_video_is_damped_in_the_frames_and_places_that_show_it(probe, pattern):
+    features = video(6, 8, pattern)
+    places = probe.places(features)
+    assert places.shape == (6, 5, SIDE, SIDE)
+    damped = probe.damp(features, places, torch.ones(6))
+    assert (probe.places(damped)[:, 2:4, 4, 5] < places[:, 2:4, 4, 5] - 3).all()
+    assert torch.equal(damped[:, :, 0][(places[:, 0] < 0)[:, None].expand_as(damped[:, :, 0])],
+                       features[:, :, 0][(places[:, 0] < 0)[:, None].expand_as(damped[:, :, 0])])  # fmt: skip
+
+
+def test_a_video_of_one_frame_is_a_picture(probe, pattern):
+    picture = pictures(4, 11, pattern)[0]
+    assert torch.equal(by_frame(probe.places(picture[:, :, None]))[:, 0], strongest(probe.places(picture)))

@@ -6,6 +6,8 @@ import dataclasses
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from safree import SafreeError, presence_storage
 from safree.presence import ConceptPresence, Probe
@@ -23,7 +25,8 @@ def concept() -> ConceptPresence:
     measured = torch.randn(2, 2, 2, 2, generator=draw)
     return ConceptPresence(
         *("star", ("a star", "ein Stern"), (2.0, 0.5), probes),
-        *(measured[0], measured[1], torch.zeros(1, 4, 3), torch.ones(1, 6)),
+        *(measured[0], measured[1], torch.zeros(1, 4, 3)),
+        also={"pooled_output": torch.ones(1, 6), "attention_mask": torch.ones(1, 4)},
     )
 
 
@@ -39,8 +42,10 @@ def test_every_field_comes_back_bit_for_bit(concept, tmp_path):
     presence_storage.save(concept, path)
     found = presence_storage.load(path)
     assert (found.name, found.phrases, found.sigmas) == (concept.name, concept.phrases, concept.sigmas)
-    for field in ("clean", "shown", "empty", "pooled"):
+    for field in ("clean", "shown", "empty"):
         assert torch.equal(getattr(found, field), getattr(concept, field))
+    assert found.also.keys() == concept.also.keys() == {"pooled_output", "attention_mask"}
+    assert all(torch.equal(found.also[name], tensor) for name, tensor in concept.also.items())
     for own, other in zip(found.probes, concept.probes, strict=True):
         assert own.keys() == other.keys() == {1, 7}
         for block, probe in own.items():
@@ -98,3 +103,13 @@ def test_a_file_of_another_format_is_named_by_it(tmp_path):
         presence_storage.load(tmp_path / "other.safetensors")
     with pytest.raises(SafreeError, match="is damaged"):
         presence_storage.load(tmp_path / "none.safetensors")
+
+
+def test_the_pooled_output_of_a_file_of_0_2_0_is_read(concept, tmp_path):
+    path, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
+    presence_storage.save(concept, path)
+    with safe_open(path, "pt") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors["pooled"] = tensors.pop("empty.pooled_output")
+    save_file(tensors, old, header)
+    assert torch.equal(presence_storage.load(old).also["pooled_output"], concept.also["pooled_output"])
