@@ -82,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     tiny_clip.add_argument("--steps", type=int, default=2000, help="of training")
     tiny_clip.add_argument("--to", type=Path, help="folder (default: tests/assets)")
 
+    dit = commands.add_parser("train-dit", parents=[common], help="train the small DiT of the tiny world; goes on")
+    dit.add_argument("--minutes", type=float, default=60, help="of training, this time")
+    dit.add_argument("--threads", type=int, default=2)
+    dit.add_argument("--seed", type=int, default=0)
+    dit.add_argument("--to", type=Path, help="write what was reached to this folder, e.g. tests/assets")
+
     language.add_parser(commands, common)
 
     gate = commands.add_parser("gate", help="the small benchmark of continuous integration, against baseline.json")
@@ -115,6 +121,8 @@ def main() -> None:
         return _unasked_assets(arguments)
     if arguments.command == "tiny-clip":
         return _tiny_clip(arguments)
+    if arguments.command == "train-dit":
+        return _train_dit(arguments)
     out = arguments.out / arguments.command
     if arguments.command == "attacks":
         raise SystemExit(_attacks(arguments, out))
@@ -148,6 +156,15 @@ def _tiny_clip(arguments) -> None:
     from .world.detector import ASSETS
 
     print(tiny_clip.train(arguments.to or ASSETS, arguments.steps))
+
+
+def _train_dit(arguments) -> None:
+    from .world import train_dit
+
+    folder = arguments.out / "train-dit"
+    train_dit.train(folder, arguments.minutes, arguments.seed, arguments.threads)
+    if arguments.to:
+        print(train_dit.export(folder, arguments.to))
 
 
 def _unasked(arguments, out: Path) -> None:
