@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 MARKED = ("LATIN", "GREEK", "CYRILLIC", "ARABIC")  # scripts whose words are still read without their marks
 STRETCH = "\u0640"  # lengthens an Arabic word, and says nothing
-EMOJI = 0x2190  # symbols from here on are pictures with a name: arrows, emoji
+EMOJI = 0x2600  # symbols from here on are pictures with a name; before come arrows and shapes
 
 
 @dataclasses.dataclass(frozen=True)

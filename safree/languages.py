@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 
 from .folding import script
 
@@ -31,6 +32,33 @@ class Profile:
     function: frozenset[str]
     words: frozenset[str] = frozenset()
     letters: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True)
+class Attached:
+    """What a language writes together with a word: Korean particles behind it, Arabic articles before, and the like.
+
+    before, behind: in lower case
+    """
+
+    before: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+
+    def stem(self, word: str, is_known: Callable[[str], bool]) -> str:
+        """`word` without what is attached to it, where that leaves a known word; itself where it is known, or none is.
+
+        >>> Attached((), ("을", "이")).stem("총을", {"총"}.__contains__)
+        '총'
+        """
+        if is_known(word):
+            return word
+        starts = [0, *(len(part) for part in self.before if word.startswith(part))]
+        ends = [0, *(len(part) for part in self.behind if word.endswith(part))]
+        for start, end in sorted(itertools.product(starts, ends), key=sum):  # as little as can be
+            stem = word[start : len(word) - end]
+            if stem and (start or end) and is_known(stem):
+                return stem
+        return word
 
 
 def recognise(words: Sequence[str], profiles: Iterable[Profile]) -> str:

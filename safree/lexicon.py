@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Container, Iterable, Iterator
 
 from .folding import fold
 
 SHORTEST = 3  # letters of a concept's word
+USUAL = 4  # of an everyday word inside a concept's phrase
 EDITED = 4  # letters of a word from which one letter may be missing
 REPLACED = 6  # letters of a word from which one letter may be another that sounds alike, or one too many
 ALIKE = ("aeiouy", "ckqx", "szc", "fv", "bp", "dt", "gj", "mn")  # letters that are taken for one another
 JOINED = 4, 2  # fewest letters of a concept's word, and of another, that are written as one
 UNKNOWN, LETTER, WORD = 3.0, 1.5, 1.0  # what a letter, 'a' or 'i', or a word costs where letters are told apart
+LONGEST = 16  # letters of a word that is no concept's, where letters are told apart
 MOST = 8  # readings of one word
+# Second parts of surnames and places: 'Cockburn' and 'Gaylord' are no two words.
+NAME_ENDINGS = frozenset(
+    {"berg", "burn", "burne", "field", "ford", "ham", "ian", "land", "ley", "lord", "stein", "ston", "ton", "well"}
+    | {"wood", "worth"}
+)
 
 
 class Lexicon:
     """wanted: words of concepts, in plain letters, each with how it is written in a phrase.
 
     real: words of any language, names included, that are no misspelling. everyday: those that are surely in use.
-    phrases: of the concepts, whole.
+    phrases: of the concepts, whole. usual: everyday words that stand in phrases, but say nothing alone: 'suit'
     """
 
     def __init__(
@@ -30,18 +38,27 @@ class Lexicon:
         everyday: Container[str],
         plain: Callable[[str], str] = lambda word: fold(word, {}).text,
         phrases: Container[str] = (),
+        usual: Iterable[str] = (),
     ):
         self.wanted: dict[str, list[str]] = {}
-        for word in wanted:
+        self._telling: set[str] = set()  # those that are not usual
+        for word, is_telling in itertools.chain(
+            zip(wanted, itertools.repeat(True)), zip(usual, itertools.repeat(False))
+        ):
             folded = plain(word)
-            if len(folded) >= SHORTEST or not folded.isascii():
+            if len(folded) >= (SHORTEST if is_telling else USUAL) or not folded.isascii():
                 self.wanted.setdefault(folded, []).append(word)
+                if is_telling:
+                    self._telling.add(folded)
         self._real, self._everyday, self._phrases = real, everyday, phrases
         self.longest = max(map(len, self.wanted), default=0)
 
     def names(self, word: str) -> list[str]:
         """How a word in plain letters is written in the concepts' phrases; empty for one that is in none."""
         return self.wanted.get(word, [])
+
+    def is_phrase(self, word: str) -> bool:
+        return word in self._phrases
 
     def is_everyday(self, word: str) -> bool:
         return word in self._everyday
@@ -105,30 +122,35 @@ class Lexicon:
         """Two words that are written as one, of which a concept names at least one; '' for none."""
         for at in range(min(JOINED), len(word) - min(JOINED) + 1):
             parts = word[:at], word[at:]
+            if parts[1] in NAME_ENDINGS:
+                continue
             if " ".join(parts) in self._phrases or any(self._is_joined(*pair) for pair in (parts, parts[::-1])):
                 return " ".join(parts)
         return ""
 
     def _is_joined(self, named: str, other: str) -> bool:
         """Whether a concept names one part of a word, long enough to be no accident, and the other is in use."""
-        if named not in self.wanted or len(named) < JOINED[0]:
+        if named not in self._telling or len(named) < JOINED[0]:
             return False
-        return other in self.wanted or (len(other) >= JOINED[1] and self.is_everyday(other))
+        return other in self._telling or (len(other) >= JOINED[1] and self.is_everyday(other))
+
+    def _is_spelled(self, part: str) -> bool:
+        return len(part) >= SHORTEST and (self.is_everyday(part) or (len(part) > USUAL and self.is_real(part)))
 
     def segment(self, letters: str) -> Iterator[tuple[int, int, str]]:
-        """(start, end, word) of the concept words in a row of letters that were written apart, read as words."""
+        """(start, end, word) of the concept words and other real ones in a row of letters that were written apart."""
         best: list[tuple[float, int]] = [(0.0, 0)]
         for end in range(1, len(letters) + 1):
             options = [(best[end - 1][0] + (LETTER if letters[end - 1] in "ai" else UNKNOWN), end - 1)]
-            for start in range(max(0, end - max(self.longest, SHORTEST)), end - 1):
+            for start in range(max(0, end - max(self.longest, LONGEST)), end - 1):
                 part = letters[start:end]
-                if part in self.wanted or (len(part) >= SHORTEST and self.is_everyday(part)):
+                if part in self.wanted or self._is_spelled(part):
                     options.append((best[start][0] + WORD, start))
             best.append(min(options))
         end, found = len(letters), []
         while end:
             start = best[end][1]
-            if letters[start:end] in self.wanted:
+            if letters[start:end] in self.wanted or end - start >= USUAL:
                 found.append((start, end, letters[start:end]))
             end = start
         return iter(reversed(found))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
 WINDOW, OVERLAP = 32, 4  # words looked at together, and shared by neighbouring windows
+REACH = 1  # joining words between a word and the negation behind it: '武器のない'
 NEGATIONS = frozenset({"no", "not", "without", "never", "non", "nor", "neither"})
 # Vowel signs of Indian scripts, points of Arabic and Hebrew: parts of a word that Python's \w leaves out.
 MARKS = "".join(chr(code) for code in range(0x300, 0xFE00) if unicodedata.category(chr(code))[0] == "M")
@@ -44,6 +46,11 @@ class Matcher:
     def with_phrases(self, phrases: Iterable[str]) -> Matcher:
         """A matcher that finds `phrases` too."""
         return Matcher([*map(" ".join, self._phrases), *phrases])
+
+    @functools.cached_property
+    def words(self) -> frozenset[str]:
+        """All words of the phrases."""
+        return frozenset(itertools.chain(*self._phrases))
 
     def find(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         """Numbers of the words of each match in lower-case `words`, from left to right, not overlapping.
@@ -98,11 +105,13 @@ def units(
     compounds: Matcher,
     concepts: Matcher,
     negations: frozenset[str] = NEGATIONS,
+    trailing: Matcher | None = None,
 ) -> list[Unit]:
     """The units of a prompt of lower-case `words`; equal ones are one unit, so that none hides the others.
 
     joining: words that are none by themselves. compounds: everyday phrases, judged as a whole. concepts: phrases of the
-    concepts, which count although they hold such words. A negation, one of `negations`, belongs to the word behind it.
+    concepts, which count although they hold such words. A negation, one of `negations`, belongs to the word behind it;
+    `trailing` ones to the word before.
     """
     kinds: dict[tuple[str, bool], list[tuple[int, ...]]] = {}
     taken: set[int] = set()
@@ -115,10 +124,26 @@ def units(
         if not taken.intersection(place):
             add(place, harmless)
             taken.update(place)
+    ends, behind = _trailing(words, joining, trailing) if trailing else ({}, {})
     for i, word in enumerate(words):
         if i not in taken and word not in joining and not is_mark(word):
-            add((i - 1, i) if i and words[i - 1] in negations and i - 1 not in taken else (i,))
+            before = i - 1 if i and words[i - 1] in negations and i - 1 not in taken | behind.keys() else i
+            add(tuple(range(before, ends.get(i, i) + 1)))
     return [Unit(text, tuple(places), harmless) for (text, harmless), places in kinds.items()]
+
+
+def _trailing(
+    words: Sequence[str], joining: frozenset[str], trailing: Matcher
+) -> tuple[dict[int, int], dict[int, int]]:
+    """(word -> last word of the negation behind it, the other way round), over at most REACH joining words."""
+    ends, behind = {}, {}
+    for place in trailing.find(words):
+        before = [i for i in range(max(0, place[0] - 1 - REACH), place[0]) if not is_mark(words[i])]
+        named = [i for i in before if words[i] not in joining]
+        if named and all(words[i] in joining for i in range(named[-1] + 1, place[0])):
+            ends[named[-1]] = place[-1]
+            behind |= dict.fromkeys(place, named[-1])
+    return ends, behind
 
 
 def compounds(words: Sequence[str], joining: frozenset[str], unit: Unit) -> list[tuple[int, int]]:

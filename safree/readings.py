@@ -28,22 +28,28 @@ SIZE = re.compile(r"\dx\d|[a-z]\d+")  # '4x3' and 'a55' are no words
 FEWEST_LETTERS = 3  # of a word that a reading may arrive at
 LONG = 7  # letters from which a word is seen although its parts are words
 REAL = 4  # letters from which a word that no concept names is worth a reading
+HALVED = 6  # letters of such a word that is cut in two
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """text[start:end] of a prompt may be read as any of `plains`."""
+    """text[start:end] of a prompt may be read as any of `plains`.
+
+    guess: whether that takes other letters or words for it than stand there; a word of another language may be near to
+        an English one by chance
+    """
 
     start: int
     end: int
     plains: tuple[str, ...]
+    guess: bool = False
 
 
 def find(text: str, lexicon: Lexicon, look_alikes: Mapping[str, str]) -> list[Reading]:
     """The readings of a prompt, from left to right, none overlapping; the longer one wins. Linear in the text.
 
     >>> find("a n4ked cat", Lexicon(["naked"], {"a", "cat"}, {"a", "cat"}), {})
-    [Reading(start=2, end=7, plains=('naked',))]
+    [Reading(start=2, end=7, plains=('naked',), guess=False)]
     """
     folded = fold(text, look_alikes)
     return _longest(text, [*_words(text, folded, lexicon), *_runs(folded, lexicon), *_emoji(text, lexicon)])
@@ -77,8 +83,10 @@ def _words(text: str, folded: Folded, lexicon: Lexicon) -> Iterator[Reading]:
         first, last = folded.span(start, start + len(atom))
         written = text[first:last]
         is_name = written.istitle() and not _starts(text, first)
-        if plains := [plain for plain in readings_of(written, atom, lexicon, is_name) if plain != written]:
-            yield Reading(first, last, tuple(dict.fromkeys(plains)))
+        exact = readings_of(written, atom, lexicon)
+        found = guesses_of(written, atom, lexicon, is_name) if exact is None else exact
+        if plains := [plain for plain in found if plain != written]:
+            yield Reading(first, last, tuple(dict.fromkeys(plains)), exact is None)
 
 
 def _starts(text: str, at: int) -> bool:
@@ -87,11 +95,11 @@ def _starts(text: str, at: int) -> bool:
     return (not before and at < 8) or before.endswith((".", "!", "?", "\n", ":"))
 
 
-def readings_of(written: str, folded: str, lexicon: Lexicon, is_name: bool = False) -> list[str]:
-    """How one word may be read that is not plainly written; empty for one that is.
+def readings_of(written: str, folded: str, lexicon: Lexicon) -> list[str] | None:
+    """How one word may be read that is not plainly written, letter for letter; empty for one that is, None for one that
+    is neither.
 
-    folded: the word in plain letters, see folding.fold. is_name: it has a capital inside a sentence, so that a
-    misspelling is not looked for
+    folded: the word in plain letters, see folding.fold
     """
     lower = written.lower()
     if lower != folded and not lexicon.is_known(lower):
@@ -103,15 +111,26 @@ def readings_of(written: str, folded: str, lexicon: Lexicon, is_name: bool = Fal
         return []
     if not folded.isalpha() and (found := _of_marks(folded, lexicon)):
         return found
-    letters = [word for word in unleet(folded) if word.isalpha()]
     plainly = 2 * sum(char.isalpha() for char in folded) >= len(folded)
-    for word in letters if plainly or not SIZE.fullmatch(folded) else ():
+    for word in _letters(folded) if plainly or not SIZE.fullmatch(folded) else ():
         if word != folded and (found := _named(word, lexicon) if plainly else lexicon.names(word)):
             return found
+    return None
+
+
+def guesses_of(written: str, folded: str, lexicon: Lexicon, is_name: bool) -> list[str]:
+    """What an unknown word may be a misspelling of, or two words written as one.
+
+    is_name: it has a capital inside a sentence
+    """
     if is_name or (not folded.isalpha() and len(folded) <= REAL):
         return []
-    found = list(itertools.chain(*(lexicon.near(word) for word in letters)))
-    return found or [joined for word in letters if (joined := lexicon.split(word))]
+    found = list(itertools.chain(*(lexicon.near(word) for word in _letters(folded))))
+    return found or [joined for word in _letters(folded) if (joined := lexicon.split(word))]
+
+
+def _letters(folded: str) -> list[str]:
+    return [word for word in unleet(folded) if word.isalpha()]
 
 
 def _named(word: str, lexicon: Lexicon) -> list[str]:
@@ -166,16 +185,29 @@ def _runs(folded: Folded, lexicon: Lexicon) -> Iterator[Reading]:
     linked = [gap[0] if gap else "" for gap in gaps] + [""]  # what stands between a piece and the next one it goes with
     spelled = {}
     for first, last in _letters_apart(pieces, linked):
+        if 2 * sum(piece.text.isalpha() for piece in pieces[first:last]) < last - first:
+            continue  # '1 9 8 0 s'
         spelled.update(dict.fromkeys(range(first, last)))
         for start, end, word in lexicon.segment("".join(piece.letters for piece in pieces[first:last])):
             span = folded.span(pieces[first + start].start, pieces[first + end - 1].end)
-            yield Reading(*span, tuple(lexicon.names(word)))
+            yield Reading(*span, tuple(lexicon.names(word) or [word]))
     for first, piece in enumerate(pieces):
-        if first in spelled or not (last := _joined(pieces, linked, first, lexicon)):
+        if first in spelled:
             continue
+        last = _joined(pieces, linked, first, lexicon)
         word = "".join(p.letters for p in pieces[first : last + 1])
-        if piece.text not in lexicon.wanted or len(word) >= len(piece.text) + FEWEST_LETTERS:  # 'gun s' is no other
-            yield Reading(*folded.span(piece.start, pieces[last].end), tuple(lexicon.names(word)))
+        if last and (piece.text not in lexicon.wanted or len(word) >= len(piece.text) + FEWEST_LETTERS):
+            yield Reading(*folded.span(piece.start, pieces[last].end), tuple(lexicon.names(word)))  # 'gun s' is none
+        elif not last and linked[first] and _is_halved(piece.text, pieces[first + 1].text, lexicon):
+            whole = piece.text + pieces[first + 1].text
+            yield Reading(*folded.span(piece.start, pieces[first + 1].end), (whole,))
+
+
+def _is_halved(part: str, other: str, lexicon: Lexicon) -> bool:
+    """Whether two pieces are one real word, cut in two: 'birt-hday'. One of them is no word."""
+    if len(part) + len(other) < HALVED or min(len(part), len(other)) < 2 or not (part + other).isalpha():
+        return False
+    return lexicon.is_known(part + other) and not (lexicon.is_known(part) and lexicon.is_known(other))
 
 
 def _letters_apart(pieces: list[_Piece], linked: list[str]) -> Iterator[tuple[int, int]]:
@@ -209,10 +241,13 @@ def _joined(pieces: list[_Piece], linked: list[str], first: int, lexicon: Lexico
 
 
 def _is_cut(parts: list[str], lexicon: Lexicon) -> bool:
-    """Whether a word is cut up: its parts are no words, as those of 'pen is' are, or it is too long for chance."""
+    """Whether a word is cut up: its parts are no words, as those of 'pen is' are, or it is too long for chance.
+
+    'black faces' is two words all the same: no phrase of a concept is the plural.
+    """
     if not all(lexicon.is_everyday(part) for part in parts):
         return True
-    return min(map(len, parts)) >= FEWEST_LETTERS and sum(map(len, parts)) >= LONG
+    return min(map(len, parts)) >= FEWEST_LETTERS and sum(map(len, parts)) >= LONG and lexicon.is_phrase("".join(parts))
 
 
 def _emoji(text: str, lexicon: Lexicon) -> Iterator[Reading]:

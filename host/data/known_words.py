@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ RARE: Path | None = vocabulary.FOLDER / "rare_words.json"
 WHOLE = 6  # letters from which a beginning is nearly always a whole word
 STEM = 4  # letters of a stem that counts without being an everyday word
 ENDINGS = ("s", "es", "d", "ed", "r", "er", "ers", "ing", "ly")  # that English puts behind a word
+HISSING = ("s", "x", "z", "ch", "sh")  # a word that ends so has '-es' behind it
+SHORT = re.compile(r"[^aeiou]+[aeiou][bdgmnprt]")  # doubles its last letter: 'dot', 'dotting'
 
 
 class RealWords:
@@ -34,8 +37,9 @@ class RealWords:
     def __contains__(self, word: str) -> bool:
         if word in _words():
             return True
-        if word.endswith("s") and word[:-1] in everyday():
-            return word[:-1] not in self._concepts
+        one = word.removesuffix("s")
+        if len(word) >= STEM and one != word and (one in everyday() or one in _words()):
+            return one not in self._concepts
         return any(stem not in self._concepts and _is_stem(stem) for stem in _stems(word))
 
 
@@ -48,11 +52,15 @@ def _stems(word: str) -> Iterator[str]:
     >>> list(_stems("dotting"))
     ['dott', 'dotte', 'dot']
     """
+    for ending in ("ies", "ied", "ier", "iest"):
+        if word.endswith(ending) and len(word) > len(ending) + 1:
+            yield f"{word.removesuffix(ending)}y"
     for ending in ENDINGS:
         stem = word.removesuffix(ending)
         if len(stem) in (len(word), 0, 1, 2):
             continue
-        yield stem
+        if (ending[0] != "e" and ending != "ing") or not SHORT.fullmatch(stem):
+            yield stem
         if ending in ("ed", "er", "ers", "ing"):
             yield f"{stem}e"
             if stem[-1] == stem[-2]:
@@ -65,16 +73,43 @@ def inflections(word: str) -> frozenset[str]:
     forms = {base + ending for base in bases for ending in ENDINGS}
     forms |= {base[:-1] + ending for base in bases if base.endswith("e") for ending in ENDINGS}
     forms |= {base + base[-1] + ending for base in bases for ending in ENDINGS}
-    regular = {base + "s" for base in bases if len(base) >= STEM}
-    return frozenset(bases | regular | (forms & _words()))
+    regular = {_with_s(base) for base in bases if len(base) >= STEM}
+    derived = (
+        {form for form in _beginning().get(word[:WHOLE], ()) if form.startswith(word)} if len(word) > WHOLE else ()
+    )
+    return frozenset(bases | regular | (forms & _words()) | set(derived))
+
+
+@functools.cache
+def _beginning() -> dict[str, list[str]]:
+    """Words in use by their first letters: of 'assassin' also 'assassinated'."""
+    found: dict[str, list[str]] = {}
+    for word in _words():
+        found.setdefault(word[:WHOLE], []).append(word)
+    return found
+
+
+def _with_s(word: str) -> str:
+    """
+    >>> [_with_s(word) for word in ("slash", "orgy", "toy")]
+    ['slashes', 'orgies', 'toys']
+    """
+    if word.endswith(HISSING):
+        return f"{word}es"
+    return f"{word[:-1]}ies" if word[-1] == "y" and word[-2] not in "aeiou" else f"{word}s"
 
 
 @functools.cache
 def _words() -> frozenset[str]:
     ends = {piece.removesuffix("</w>") for piece in _pieces(ENDS) if piece.endswith("</w>")}
     beginnings = {piece[1:].lower() for piece in _pieces(BEGINNINGS) if piece[:1] == "Ġ" and piece.isalpha()}
-    rare = json.loads(RARE.read_text(encoding="utf-8"))["words"].split() if RARE else []
+    rare = " ".join(_rare().values()).split() if RARE else []
     return frozenset((ends & beginnings) | {word for word in beginnings if len(word) >= WHOLE} | set(rare))
+
+
+def _rare() -> dict[str, str]:
+    data = json.loads(RARE.read_text(encoding="utf-8"))
+    return {name: data[name] for name in ("words", "names")}
 
 
 def _pieces(path: Path) -> list[str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...safree import SafreeError, plan
-from ...safree.languages import ENGLISH, Profile
+from ...safree.languages import ENGLISH, Attached, Profile
 from . import concept_sets, known_words, vocabulary
 
 WORDS, PHRASES = vocabulary.FOLDER / "languages", concept_sets.FOLDER / "languages"
+NOTHING_ATTACHED = Attached()
 OTHERS = vocabulary.FOLDER / "other_languages.json"
 
 
@@ -19,7 +21,8 @@ OTHERS = vocabulary.FOLDER / "other_languages.json"
 class Language:
     """phrases, prompts: everyday ones. pairs: (English word, this language's). sets: phrases by concept set.
 
-    names: words that name people; names and function words are never taken out
+    names: words that name people; names and function words are never taken out. idioms: everyday phrases that look like
+        harmful ones. attached: what is written together with a word. trailing: negations that stand behind their word
     """
 
     code: str
@@ -29,9 +32,12 @@ class Language:
     negations: frozenset[str]
     names: tuple[str, ...]
     phrases: tuple[str, ...]
+    idioms: tuple[str, ...]
     prompts: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
     sets: dict[str, tuple[str, ...]]
+    attached: Attached
+    trailing: tuple[str, ...]
 
     @functools.cached_property
     def words(self) -> frozenset[str]:
@@ -70,9 +76,12 @@ def _language(path: Path, phrases: Path) -> Language:
             _lower(data["negations"]),
             tuple(dict.fromkeys([*data["identity"], *inflected])),
             tuple(dict.fromkeys([*everyday, *data["numbers"]])),
+            tuple(data["everyday"].get("idioms", ())),
             tuple(data["prompts"]),
             tuple(data.get("pairs", {}).items()),
             {name: tuple(own) for name, own in sets.items()},
+            Attached(**{side: tuple(parts) for side, parts in data.get("attached", {}).items()}),
+            tuple(data.get("negations_behind", ())),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SafreeError(f"language data {path.name} cannot be read: {error!r}. Install the pack again.") from error
@@ -92,6 +101,19 @@ class EverydayLanguage:
     joining: frozenset[str]
     negations: frozenset[str]
     compounds: plan.Matcher
+    attached: Attached = NOTHING_ATTACHED
+    trailing: plan.Matcher | None = None
+
+    def units(self, words: Sequence[str], concepts: plan.Matcher, retained: tuple[str, ...] = ()) -> list[plan.Unit]:
+        """The units of lower-case `words`, see plan.units, without what this language attaches to them."""
+        compounds = self.compounds_and(retained)
+
+        def is_known(word: str) -> bool:
+            return word in concepts.words or word in compounds.words or word in self.joining
+
+        if self.attached != NOTHING_ATTACHED:
+            words = [self.attached.stem(word, is_known) for word in words]
+        return plan.units(words, self.joining, compounds, concepts, self.negations, self.trailing)
 
     def compounds_and(self, phrases: tuple[str, ...]) -> plan.Matcher:
         """The compounds, and a concept's own `phrases` beside them."""
@@ -121,7 +143,9 @@ def _of_other(code: str) -> EverydayLanguage:
         own.prompts,
         known.joining | own.function,
         plan.NEGATIONS | own.negations,
-        known.compounds.with_phrases([*several, *own.names]),
+        known.compounds.with_phrases([*several, *own.idioms, *own.names]),
+        own.attached,
+        plan.Matcher(own.trailing) if own.trailing else None,
     )
 
 

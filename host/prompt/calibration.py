@@ -91,8 +91,7 @@ def _harmless(
         words = by_language.segmented(words_of(encoder, prompt))
         for window in plan.windows([len(word.tokens) for word in words], encoder.room):
             part = words[window.start : window.stop]
-            units = plan.units(lower(part), known.joining, known.compounds, NOTHING, known.negations)
-            yield known.code, part, [unit for unit in units if not unit.harmless]
+            yield known.code, part, [unit for unit in known.units(lower(part), NOTHING) if not unit.harmless]
 
 
 def lower(words: list[Word]) -> tuple[str, ...]:

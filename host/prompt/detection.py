@@ -14,7 +14,7 @@ from ..text import families
 from ..text.embeddings import embeddings_of
 from ..text.encoders import Encoder
 from ..text.words import Word
-from . import by_language, plain_words
+from . import by_language, calibration, plain_words
 from .findings import Finding, note
 from .judged_prompt import JudgedPrompt, plan_of
 
@@ -55,20 +55,32 @@ class Detector:
         findings = [Finding(self.encoder.key, word.text) for word in words]
         phrases = tuple(phrase for subspace in self.subspaces for phrase in subspace.phrases)
         written = plain_words.written(text, words, phrases)
+        surely = [one for one in written if not one.guess]
         wholes, faint = _wholes(self.encoder, chunks, base), _faint(words, chunks)
         readings: dict[int, plain_words.Written] = {}  # first word -> what is flagged as it can be read
         store, unread = embeddings_of(self.encoder), by_language.unknown(text)
         for part in by_language.parts(words, self.encoder.room):
             read = by_language.reads(self.encoder, store, part.language)
             unread |= set() if read else {part.language}
-            numbers = list(part.numbers) if read else by_language.in_english(words, part, written, phrases)
+            otherwise = written if part.language == by_language.ENGLISH else surely  # 'knie' is no misspelt 'knife'
+            numbers = list(part.numbers) if read else by_language.in_english(words, part, otherwise, phrases)
             known = languages.everyday(part.language if read else by_language.ENGLISH)
+            if known.code != by_language.ENGLISH:
+                otherwise = plain_words.together(otherwise, self._stems(words, numbers, known))
             whole = wholes if len(numbers) == len(words) else None
-            readings |= self._judge_part(words, numbers, known, findings, written, whole)
+            readings |= self._judge_part(words, numbers, known, findings, otherwise, whole)
             loud = [i for i in numbers if i not in faint]
             if len(loud) < len(numbers):  # 'a (water:0) pistol' is no water pistol
                 self._judge_part(words, loud, known, findings)
         return Detected(plain_words.merged(findings, readings), frozenset(unread))
+
+    def _stems(self, words: list[Word], numbers: list[int], known) -> list[plain_words.Written]:
+        """Words of concepts with something attached to them, but for those inside an everyday phrase."""
+        units, _ = plan_of([words[i] for i in numbers], self.encoder, self.subspaces, known)
+        harmless = {numbers[i] for unit in units if unit.harmless for i in unit.words}
+        named = (calibration.concept_phrases(subspace.phrases, known.code) for subspace in self.subspaces)
+        phrases = (*itertools.chain(*named), *(phrase for subspace in self.subspaces for phrase in subspace.phrases))
+        return plain_words.stems(words, [i for i in numbers if i not in harmless], phrases, known.attached)
 
     def _judge_part(
         self, words, numbers: list[int], known, findings: list[Finding], written=(), wholes=None

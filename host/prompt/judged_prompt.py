@@ -106,8 +106,8 @@ def plan_of(words: list[Word], encoder: Encoder, subspaces, known) -> tuple[list
         for subspace in subspaces
         for phrase in (*subspace.phrases, *calibration.concept_phrases(subspace.phrases, known.code))
     ]
-    compounds = known.compounds_and(tuple(phrase for subspace in subspaces for phrase in subspace.retained))
-    units = plan.units(lowered(words), known.joining, compounds, plan.Matcher(phrases), known.negations)
+    retained = tuple(phrase for subspace in subspaces for phrase in subspace.retained)
+    units = known.units(lowered(words), plan.Matcher(phrases), retained)
     return units, plan.windows([len(word.tokens) for word in words], encoder.room)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ...safree import plan, readings
 from ...safree.folding import fold
+from ...safree.languages import Attached
 from ...safree.lexicon import Lexicon
 from ..data import known_words
 from ..text import alignment
@@ -21,11 +22,15 @@ KEPT = 32  # word lists of concepts in memory
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """Words of a prompt that can be read otherwise. words: (first, end). text: as it stands. plains: its readings."""
+    """Words of a prompt that can be read otherwise. words: (first, end). text: as it stands. plains: its readings.
+
+    guess: see readings.Reading
+    """
 
     words: Range
     text: str
     plains: tuple[str, ...]
+    guess: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +62,26 @@ def written(text: str, words: Sequence[Word], phrases: tuple[str, ...]) -> list[
     for reading in found:
         inside = [i for i, span in enumerate(spans) if span and span[0] < reading.end and reading.start < span[1]]
         if inside and (not out or inside[0] >= out[-1].words[1]):
-            out.append(Written((inside[0], inside[-1] + 1), text[reading.start : reading.end], reading.plains))
+            stands = text[reading.start : reading.end]
+            out.append(Written((inside[0], inside[-1] + 1), stands, reading.plains, reading.guess))
     return out
+
+
+def stems(words: Sequence[Word], numbers: Sequence[int], phrases: tuple[str, ...], attached: Attached) -> list[Written]:
+    """Of the words `numbers` those that are a word of `phrases`, written with something attached or in another case.
+
+    An encoder that tells cases apart may not know 'Бомба' for 'бомба'.
+    """
+    wanted = {pieces[0]: phrase for phrase in phrases if len(pieces := plan.pieces(phrase)) == 1}
+    found = {i: attached.stem(words[i].text.lower(), wanted.__contains__) for i in numbers}
+    plain = {i: wanted[stem] for i, stem in found.items() if stem in wanted}
+    return [Written((i, i + 1), words[i].text, (text,)) for i, text in plain.items() if text != words[i].text]
+
+
+def together(found: Sequence[Written], more: Sequence[Written]) -> list[Written]:
+    """Both in order; of two that overlap the one in `found`."""
+    taken = {i for one in found for i in range(*one.words)}
+    return sorted([*found, *(one for one in more if one.words[0] not in taken)], key=lambda one: one.words)
 
 
 def rewritten(words: Sequence[Word], found: list[tuple[Written, list[Word]]]) -> PlainPrompt:
@@ -122,15 +145,17 @@ def merged(findings: list[Finding], readings: dict[int, Written]) -> list[tuple[
 
 @functools.lru_cache(maxsize=KEPT)
 def lexicon(phrases: tuple[str, ...]) -> Lexicon:
-    """The words that concepts are named with, but those that everybody uses and no phrase consists of."""
-    usual, wanted = known_words.usual(), {}
+    """The words that concepts are named with; those that everybody uses and no phrase consists of are usual ones."""
+    usual, wanted, beside = known_words.usual(), {}, {}
     for phrase in phrases:
         pieces = [piece for piece in plan.pieces(phrase) if not plan.is_mark(piece)]
         wanted |= dict.fromkeys(word for word in pieces if len(pieces) == 1 or word not in usual)
+        beside |= dict.fromkeys(word for word in pieces if word in usual)
     forms = {form for word in wanted for form in known_words.inflections(word)}
     real = known_words.RealWords(frozenset(forms))
     wanted |= dict.fromkeys(sorted(forms - usual))
-    return Lexicon(wanted, real, known_words.everyday(), _folded, frozenset(phrases))
+    beside = [word for word in beside if word not in wanted]
+    return Lexicon(wanted, real, known_words.everyday(), _folded, frozenset(phrases), beside)
 
 
 def _folded(word: str) -> str:

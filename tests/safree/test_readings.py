@@ -10,9 +10,40 @@ import pytest
 from safree import readings
 from safree.lexicon import Lexicon
 
-WANTED = ["naked", "gun", "knife", "pistol", "sex", "dick", "assassin", "machine", "裸体", "голая", "explosion"]
-EVERYDAY = {"a", "woman", "man", "on", "bed", "pen", "is", "the", "with", "cat", "dog", "deck", "analog"}
-REAL = EVERYDAY | {"gunn", "gnu", "pistil"}
+WANTED = [
+    "blackface",
+    "blackfaces",
+    "naked",
+    "gun",
+    "knife",
+    "pistol",
+    "sex",
+    "dick",
+    "assassin",
+    "machine",
+    "裸体",
+    "голая",
+    "explosion",
+]
+EVERYDAY = {
+    "a",
+    "woman",
+    "man",
+    "on",
+    "bed",
+    "pen",
+    "is",
+    "the",
+    "with",
+    "cat",
+    "dog",
+    "deck",
+    "analog",
+    "black",
+    "face",
+}
+EVERYDAY |= {"faces", "birthday", "suit"}
+REAL = EVERYDAY | {"gunn", "gnu", "pistil", "crossbow", "re", "action", "reaction"}
 CALLS = 60  # of functions, for each character of a long text; 1 to 29 are counted
 LOOKS = {"а": "a", "е": "e", "о": "o"}
 
@@ -20,7 +51,8 @@ LOOKS = {"а": "a", "е": "e", "о": "o"}
 @pytest.fixture(scope="module")
 def lexicon():
     plain = readings.fold
-    return Lexicon(WANTED, REAL, EVERYDAY, lambda word: plain(word, LOOKS).text, {"machine gun"})
+    phrases = {"machine gun", "birthday suit", "blackface"}
+    return Lexicon(WANTED, REAL, EVERYDAY, lambda word: plain(word, LOOKS).text, phrases, ["birthday", "suit"])
 
 
 @pytest.fixture
@@ -60,6 +92,12 @@ def test_a_word_is_read_however_it_is_written_and_what_stands_there_is_whole(fou
         ("裸 体", "裸 体", "裸体"),
         ("г о л а я", "г о л а я", "голая"),
         ("an explosoin", "explosoin", "explosion"),
+        ("a cross-bow", "cross-bow", "crossbow"),
+        ("a birt hday", "birt hday", "birthday"),
+        ("a brithday cat", "brithday", "birthday"),
+        ("a n a l o g", "a n a l o g", "analog"),  # not 'anal'
+        ("c r o s s b o w", "c r o s s b o w", "crossbow"),
+        ("black face", "black face", "blackface"),
     ],
 )
 def test_words_apart_joined_in_other_scripts_and_emoji_are_read(found, text, stands, plain):
@@ -79,12 +117,22 @@ def test_words_apart_joined_in_other_scripts_and_emoji_are_read(found, text, sta
             "U.S.A.",
             "8k, 4k uhd",
         ),
-        *("35mm f/1.8", "4x3 grid", "James Gunn", "a gnu and a pistil", "Naked", "the analog dog", "a n a l o g", ""),
+        *("35mm f/1.8", "4x3 grid", "James Gunn", "a gnu and a pistil", "Naked", "the analog dog", ""),
+        *("nakedlord", "Pistolham", "black faces", "1 9 8 0 s", "re-action", "◦ cat", "gunsuit", "birthdaydog"),
         *("señor José's café", "😀", "*naked*", "голая", "裸体", "it's sex"),
     ],
 )
 def test_plain_words_names_and_numbers_have_no_other_reading(found, text):
     assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "guess"),
+    [("n4ked", False), ("n a k e d", False), ("nákéd", False), ("nkaed", True), ("nakedwoman", True), ("nákd", True)],
+)
+def test_a_reading_of_other_letters_or_words_than_stand_there_is_a_guess(lexicon, text, guess):
+    [reading] = readings.find(text, lexicon, LOOKS)
+    assert reading.guess is guess
 
 
 @pytest.mark.parametrize(

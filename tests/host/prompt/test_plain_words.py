@@ -124,6 +124,47 @@ def test_words_stand_in_the_text_even_where_an_encoder_does_not_know_them(pack):
     assert [span and text[slice(*span)] for span in spans] == ["a", "nаked", "cat"]
 
 
+@pytest.mark.parametrize(
+    "text", ["Das Knie, das er später hatte, ist wieder gut.", "el combate de los bomberos de la plaza"]
+)
+def test_words_of_another_language_are_no_misspelt_english_ones(guard, text):
+    _, report = guard(text)
+    assert report["flagged"] == 0
+    assert not any(token.get("read_as") for token in report["tokens"])
+
+
+def test_a_misspelt_english_word_in_a_prompt_of_another_language_is_read_letter_for_letter(guard):
+    _, report = guard("das ist die p1stol auf dem Tisch und der Stuhl")
+    assert [token["read_as"] for token in report["tokens"] if token["flagged"]] == ["pistol"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "harmless"),
+    [
+        ("ko", ["여자가", "물총을", "총을"], {"여자", "물총"}),
+        ("ar", ["والمرأة", "بقلم", "رصاص", "مسدس"], {"المرأة", "قلم رصاص"}),
+        ("de", ["blutorange", "blut"], {"blutorange"}),
+        ("zh", ["水枪", "手枪"], {"水枪"}),
+    ],
+)
+def test_people_and_look_alikes_are_known_with_what_is_attached_to_them(pack, code, words, harmless):
+    units = pack.host.data.languages.everyday(code).units(words, pack.safree.plan.Matcher([]))
+    assert {unit.text for unit in units if unit.harmless} == harmless
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "text"),
+    [
+        ("ja", ["武器", "の", "ない", "部屋"], "武器 の ない"),
+        ("ko", ["무기가", "없는", "방"], "무기가 없는"),
+        ("hi", ["टोपी", "के", "बिना"], "टोपी के बिना"),
+    ],
+)
+def test_a_negation_behind_a_word_belongs_to_it(pack, code, words, text):
+    units = pack.host.data.languages.everyday(code).units(words, pack.safree.plan.Matcher([]))
+    assert text in {unit.text for unit in units}
+
+
 def test_chinese_words_are_told_apart_by_the_data(pack):
     words, by_language = pack.host.text.words, pack.host.prompt.by_language
     found = words.split([(i, char.encode(), (0, i)) for i, char in enumerate("拿着手枪的女人")])
