@@ -142,7 +142,7 @@ def test_a_misspelt_english_word_in_a_prompt_of_another_language_is_read_letter_
     ("code", "words", "harmless"),
     [
         ("ko", ["여자가", "물총을", "총을"], {"여자", "물총"}),
-        ("ar", ["والمرأة", "بقلم", "رصاص", "مسدس"], {"المرأة", "قلم رصاص"}),
+        ("ar", ["والمرأة", "بسكين", "مطبخ", "مسدس"], {"المرأة", "سكين مطبخ"}),
         ("de", ["blutorange", "blut"], {"blutorange"}),
         ("zh", ["水枪", "手枪"], {"水枪"}),
     ],
