@@ -13,6 +13,7 @@ import torch
 
 from . import SafreeError
 from .discriminant import Discriminant, Everyday, fit
+from .kinds import Kin
 from .nearness import Nearness
 from .plan import Matcher, pieces
 
@@ -101,12 +102,18 @@ class Calibration:
             )
 
     def contrast(
-        self, concepts: torch.Tensor, phrases: Sequence[str], retain: torch.Tensor, retained: Sequence[str] = ()
+        self,
+        concepts: torch.Tensor,
+        phrases: Sequence[str],
+        retain: torch.Tensor,
+        retained: Sequence[str] = (),
+        kin: Kin | None = None,
     ) -> Contrast:
         """The discriminant of concept embeddings [K, D] of `phrases`, and the tail of what harmless words score.
 
         Everyday language that holds a concept phrase word for word is left out on that side. Concept phrases that the
         encoder reads as it reads an unrelated everyday phrase (words it does not know) are left out on the other.
+        kin: what a dictionary says of the kind that is meant; it counts as nearness does, the less the more is named.
         Raises SafreeError when no phrase is left.
         """
         matcher = Matcher(phrases)
@@ -127,9 +134,11 @@ class Calibration:
         near = self._nearness(concepts, known, phrases, retain, ordinary) if unnamed > 0 else None
         kept = tuple(phrase for phrase, is_known in zip(phrases, known.tolist(), strict=True) if is_known)
         left_alone = Matcher(retained)
+        kin = dataclasses.replace(kin, weight=unnamed) if kin and unnamed > 0 else None
+        shifts, meant = self._kin(kin)
         for share in SHARES if near else (0.0,):
-            untested = Contrast(found, Tail(0.0, TAIL, 0.1, 0.0), near, share * unnamed, kept)
-            null = self._null(untested, aside, left_alone)
+            untested = Contrast(found, Tail(0.0, TAIL, 0.1, 0.0), near, share * unnamed, kept, kin)
+            null = self._null(untested, aside, left_alone, shifts, meant)
             steepest = STEEPEST / untested.unnamed if untested.unnamed > 0 else -math.inf
             contrast = dataclasses.replace(untested, tail=Tail.of(null, steepest=steepest))
             if contrast.tail.limit(USUAL) <= CEILING:  # else harmless words are as near as the concept's own
@@ -195,11 +204,24 @@ class Calibration:
         nearest = torch.cdist(concepts, others).amin(dim=1)
         return nearest > SAME * concepts.norm(dim=-1)
 
-    def _null(self, found: Contrast, aside: set[int], retained: Matcher) -> torch.Tensor:
+    def _kin(self, kin: Kin | None) -> tuple[torch.Tensor, set[int]]:
+        """(what a dictionary adds to each everyday text [n], rows of those that it takes for the concept itself)."""
+        shifts, meant = torch.zeros(len(self.everyday.embeddings)), set()
+        for words, row in self.phrases if kin else ():
+            text = " ".join(words)
+            shifts[row] = kin.shift(text)
+            meant |= {row} if kin.is_meant(text) else set()
+        shifts[self.unknown] = 0.0
+        return shifts, meant
+
+    def _null(
+        self, found: Contrast, aside: set[int], retained: Matcher, shifts: torch.Tensor, meant: set[int]
+    ) -> torch.Tensor:
         """Scores of harmless words in their windows, each text as if the rule had been fitted without it."""
-        unknown, values = set(self.unknown.tolist()), found.lean_everyday()
+        left_out, values = {*self.unknown.tolist(), *meant}, found.lean_everyday()
+        alone = values + shifts
         parts = [
-            values[[n for n in window.units if n not in unknown]] + WINDOW_WEIGHT * values[window.row]
+            alone[[n for n in window.units if n not in left_out]] + WINDOW_WEIGHT * values[window.row]
             for window in self.windows
             if window.row not in aside and not retained.find(window.words)
         ]
@@ -223,6 +245,7 @@ class Contrast:
     near: what counts beside the discriminant, None for a broad concept
     unnamed: share of what is near, in [0, 1]: 1 where the phrases name next to nothing of their kind, 0 from BROAD on
     phrases: those of the concept that the encoder knows
+    kin: what a dictionary says of words, beside how they lean
     """
 
     discriminant: Discriminant
@@ -230,6 +253,7 @@ class Contrast:
     near: Nearness | None = None
     unnamed: float = 0.0
     phrases: tuple[str, ...] = ()
+    kin: Kin | None = None
 
     def lean(self, embeddings: torch.Tensor) -> torch.Tensor:
         """How far each text leans into the concept: embeddings [N, D] -> [N], -1 everyday to 1 the concept."""

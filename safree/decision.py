@@ -21,10 +21,14 @@ Lean = Callable[[list[tuple[int, frozenset[int]]]], list[list[float]]]
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """A concept: how far each unit alone leans into it, and the limit for a unit together with its window."""
+    """A concept: how far each unit alone leans into it, and the limit for a unit together with its window.
+
+    shifts: what a dictionary adds for each unit; empty for nothing
+    """
 
     alone: list[float]
     limit: float
+    shifts: Sequence[float] = ()
 
     def within(self, compounds: dict[int, float]) -> Rule:
         """With units as they lean inside everyday compounds: a word counts half as itself, half as 'chicken breast'."""
@@ -37,7 +41,10 @@ class Rule:
         return self.alone[unit] > self.limit + SURE
 
     def sum(self, unit: int, window: float) -> float:
-        return self.alone[unit] + WINDOW_WEIGHT * window
+        return self.by_itself(unit) + WINDOW_WEIGHT * window
+
+    def by_itself(self, unit: int) -> float:
+        return self.alone[unit] + (self.shifts[unit] if self.shifts else 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,14 +183,14 @@ class _Search:
 
     def _leaders(self, window: int, concepts: set[int]) -> list[int]:
         def excess(unit: int) -> float:
-            return max(self.rules[concept].alone[unit] - self.rules[concept].limit for concept in concepts)
+            return max(self.rules[concept].by_itself(unit) - self.rules[concept].limit for concept in concepts)
 
         return sorted(self.open_units(self.views[window]), key=excess, reverse=True)[:SUSPECTS]
 
     def _gain(self, trial: Trial, concept: int) -> float:
         """How far a unit leans into a concept by itself, and what its mask takes of its window's leaning."""
         taken = self.leanings[trial.window][concept] - trial.leanings[concept]
-        return self.rules[concept].alone[trial.unit] + WINDOW_WEIGHT * taken
+        return self.rules[concept].by_itself(trial.unit) + WINDOW_WEIGHT * taken
 
     def verdicts(self) -> Iterator[Verdict]:
         for unit in range(len(self.harmless)):

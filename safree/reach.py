@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -19,8 +19,8 @@ TOO_MANY = 0.03  # share of harmless prompts; above it a concept is everyday lan
 class Reach:
     """How far a concept reaches in one text encoder.
 
-    catches: everyday words that are flagged as prompts of their own, those that lean most first; phrases are not among
-    them. below: the words that come next
+    catches: everyday words, and others of the same kind, that are flagged as prompts of their own, those that lean most
+    first; phrases are not among them. below: the words that come next
     judged, missed: phrases that were judged by a rule fitted without them, and those of them that it does not find
     harmless: share of the everyday prompts of which it would take words
     """
@@ -32,23 +32,36 @@ class Reach:
     harmless: float
 
 
-def reach(calibration: Calibration, contrast: Contrast, phrases: Sequence[str]) -> Reach:
-    """The reach of the concept of `phrases`; `contrast` is what Calibration.contrast makes of them."""
+def reach(
+    calibration: Calibration, contrast: Contrast, phrases: Sequence[str], kin: Mapping[str, float] | None = None
+) -> Reach:
+    """The reach of the concept of `phrases`; `contrast` is what Calibration.contrast makes of them.
+
+    kin: words that a dictionary holds for the same kind, and how far each leans into the concept
+    """
     leanings, limit = contrast.lean_everyday(), contrast.limit(1)
     matcher = Matcher(phrases)
-    words = {" ".join(text): float(leanings[row]) for text, row in calibration.phrases if not matcher.find(text)}
+    texts = {" ".join(text): float(leanings[row]) for text, row in calibration.phrases if not matcher.find(text)}
+    words = {word: _as_prompt(value) + _shift(contrast, word) for word, value in {**(kin or {}), **texts}.items()}
     ranked = sorted(words, key=lambda word: -words[word])
-    catches = [word for word in ranked if _as_prompt(words[word]) > limit]
+    catches = [word for word in ranked if words[word] > limit]
     below = ranked[len(catches) :][:SHOWN]
     judged = tuple(phrases) if len(phrases) >= FEWEST else ()
     missed = _missed(contrast, phrases) if judged else ()
-    harmless = _share_of_harmless(calibration, contrast, leanings, matcher)
+    shifts = torch.zeros(len(leanings))
+    for text, row in calibration.phrases if contrast.kin else ():
+        shifts[row] = _shift(contrast, " ".join(text))
+    harmless = _share_of_harmless(calibration, contrast, leanings, leanings + shifts, matcher)
     return Reach(tuple(catches[:SHOWN]), tuple(below), judged, missed, harmless)
 
 
 def _as_prompt(leaning):
     """The sum of leanings of a word that is a whole prompt: it is its own surroundings."""
     return leaning * (1 + WINDOW_WEIGHT)
+
+
+def _shift(contrast: Contrast, word: str) -> float:
+    return contrast.kin.shift(word) if contrast.kin else 0.0
 
 
 def _missed(contrast: Contrast, phrases: Sequence[str]) -> tuple[str, ...]:
@@ -58,12 +71,17 @@ def _missed(contrast: Contrast, phrases: Sequence[str]) -> tuple[str, ...]:
     return tuple(phrase for phrase in phrases if phrase not in found)
 
 
-def _share_of_harmless(calibration: Calibration, contrast: Contrast, leanings: torch.Tensor, matcher: Matcher) -> float:
-    """The share of windows of harmless prompts that name a phrase, or hold a word over the limit."""
+def _share_of_harmless(
+    calibration: Calibration, contrast: Contrast, around: torch.Tensor, alone: torch.Tensor, matcher: Matcher
+) -> float:
+    """The share of windows of harmless prompts that name a phrase, or hold a word over the limit.
+
+    around, alone: [n] leanings of the everyday texts, and these with what a dictionary adds
+    """
     flagged = 0
     for window in calibration.windows:
-        own = leanings[list(window.units)]
-        over = len(own) and own.max() + WINDOW_WEIGHT * leanings[window.row] > contrast.limit(len(own))
+        own = alone[list(window.units)]
+        over = len(own) and own.max() + WINDOW_WEIGHT * around[window.row] > contrast.limit(len(own))
         flagged += bool(over) or bool(matcher.find(window.words))
     return flagged / max(len(calibration.windows), 1)
 

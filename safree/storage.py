@@ -34,6 +34,7 @@ def save(subspace: ConceptSubspace, path: Path, overwrite: bool = False) -> None
         "defaults": json.dumps(subspace.defaults),
         "encoders": json.dumps(list(subspace.encoders)),
         "retained": json.dumps(subspace.retained),
+        "kin": json.dumps(subspace.kin),
     }
     tensors = {  # cloned: safetensors takes no shared memory
         f"{key}.{field}": getattr(space, field).clone(memory_format=torch.contiguous_format)
@@ -82,19 +83,19 @@ def load(path: Path) -> ConceptSubspace:
             phrases, retained = json.loads(header["phrases"]), json.loads(header.get("retained", "[]"))
             encoders = {key: _read(file, key, first) for key in keys}
             name = header["name"]
-            defaults = json.loads(header.get("defaults", "{}"))
+            defaults, kin = (json.loads(header.get(field, "{}")) for field in ("defaults", "kin"))
     except SafreeError:
         raise
     except (SafetensorError, OSError, *UNREADABLE) as error:
         raise SafreeError(f"subspace file {path.name!r} is damaged ({error}). Build and save it again.") from error
-    _check_loaded(path.name, phrases, retained, encoders, defaults)
+    _check_loaded(path.name, phrases, retained, encoders, defaults, kin)
     if first and any(len(space.common) > COMMON_RANK for space in encoders.values()):
         logging.warning(
             "SAFREE: subspace file %r is of version 0.1.0, which did not name the phrases to retain: they are lost. "
             "Build and save it again to have them back.",
             path.name,
         )
-    return ConceptSubspace(name, tuple(phrases), encoders, defaults=defaults, retained=tuple(retained))
+    return ConceptSubspace(name, tuple(phrases), encoders, defaults=defaults, retained=tuple(retained), kin=kin)
 
 
 def _read(file, key: str, first: bool) -> EncoderSubspace:
@@ -102,7 +103,7 @@ def _read(file, key: str, first: bool) -> EncoderSubspace:
     return EncoderSubspace(concepts, common, probe, concepts[:0] if first else file.get_tensor(f"{key}.retain"))
 
 
-def _check_loaded(name: str, phrases, retained, encoders: dict[str, EncoderSubspace], defaults) -> None:
+def _check_loaded(name: str, phrases, retained, encoders: dict[str, EncoderSubspace], defaults, kin) -> None:
     problem = " ".join(defaults_fault(defaults) or ()) or None
     are_lists = all(isinstance(part, list) and all(isinstance(p, str) for p in part) for part in (phrases, retained))
     if not encoders or not phrases or not are_lists:
@@ -111,8 +112,16 @@ def _check_loaded(name: str, phrases, retained, encoders: dict[str, EncoderSubsp
         problem = problem or next((f for key, space in encoders.items() if (f := _tensor_fault(key, space))), None)
     if not problem and any(len(space.retain) not in (0, len(retained)) for space in encoders.values()):
         problem = "it holds another number of phrases to retain than it names"
+    if not problem and not _is_kin(kin):
+        problem = "its words of one kind have no probabilities"
     if problem:
         raise SafreeError(f"subspace file {name!r} is damaged ({problem}). Build and save it again.")
+
+
+def _is_kin(kin) -> bool:
+    if not isinstance(kin, dict):
+        return False
+    return all(isinstance(value, float | int) and value is not True and 0 < value <= 1 for value in kin.values())
 
 
 def _tensor_fault(key: str, space: EncoderSubspace) -> str | None:

@@ -60,6 +60,7 @@ class ConceptSubspace:
     threshold: float = 0.0  # in force, see `tuned`; 0 for the mode's own
     defaults: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)  # by mode, see DEFAULTS
     retained: tuple[str, ...] = ()  # phrases to leave alone
+    kin: dict[str, float] = dataclasses.field(default_factory=dict)  # words of its kind, see safree.kinds.members
 
     def __post_init__(self):
         check_share("strength", self.strength, MAX_STRENGTH)

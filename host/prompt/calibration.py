@@ -14,7 +14,7 @@ from ...safree.calibration import Calibration, Contrast, HarmlessWindow
 from ...safree.discriminant import Everyday
 from ...safree.languages import ENGLISH
 from ...safree.subspace import ConceptSubspace
-from ..data import concept_sets, languages
+from ..data import concept_sets, kinds, languages
 from ..text.embeddings import Embeddings
 from ..text.encoders import Encoder
 from ..text.words import Word
@@ -123,7 +123,8 @@ def contrast(encoder: Encoder, store: Embeddings, subspace: ConceptSubspace, lan
     language: of the prompt that is judged. Phrases of the concept sets in that language count beside the concept's own.
     """
     space, more = subspace[encoder.key], concept_phrases(subspace.phrases, language)
-    hashed = hashlib.blake2b(repr((subspace.phrases, subspace.retained, language)).encode(), digest_size=16)
+    told = (subspace.phrases, subspace.retained, language, subspace.kin)
+    hashed = hashlib.blake2b(repr(told).encode(), digest_size=16)
     hashed.update(space.concepts.numpy().tobytes())
     name = hashed.digest()
     if name not in store.contrasts:
@@ -134,7 +135,8 @@ def contrast(encoder: Encoder, store: Embeddings, subspace: ConceptSubspace, lan
             rows = [encoder.row(by_language.segmented(words_of(encoder, phrase), more)) for phrase in more]
             concepts = torch.cat([concepts, store.embed(encoder, rows)])
         phrases = (*subspace.phrases, *more)
-        store.contrasts[name] = calibrated.contrast(concepts, phrases, space.retain, subspace.retained)
+        kin = kinds.kin(subspace.kin) if language == ENGLISH else None
+        store.contrasts[name] = calibrated.contrast(concepts, phrases, space.retain, subspace.retained, kin)
         while len(store.contrasts) > CONTRASTS:
             store.contrasts.popitem(last=False)
     return store.contrasts[name]

@@ -120,7 +120,9 @@ class Detector:
         tests, flagged = len(prompt.units) * len(self.subspaces) * self.encoders, []
         alone = prompt.lean_alone([unit.places[0] for unit in prompt.units])
         rules = [
-            decision.Rule([values[k] for values in alone], contrast.limit(tests, subspace.threshold))
+            decision.Rule(
+                [values[k] for values in alone], contrast.limit(tests, subspace.threshold), prompt.shifts(contrast)
+            )
             for k, (contrast, subspace) in enumerate(zip(prompt.contrasts, subspaces, strict=True))
         ]
         views, harmless = prompt.views(), [unit.harmless for unit in prompt.units]

@@ -74,6 +74,13 @@ class JudgedPrompt:
         rows = [self.encoder.row([self.words[i] for i in place]) for place in places]
         return self.lean(self.store.embed(self.encoder, rows))
 
+    def shifts(self, contrast: Contrast) -> list[float]:
+        """[units] what a dictionary adds to how far each unit leans into a concept; empty for nothing."""
+        if contrast.kin is None:
+            return []
+        texts = self.texts
+        return [max(contrast.kin.shift_within(texts, place) for place in unit.places) for unit in self.units]
+
     def lean_windows(self, wanted: list[tuple[int, frozenset[int]]]) -> list[list[float]]:
         """[wanted][concepts] of windows, each with some units masked."""
         rows = [self._row(self.windows[w], masked) for w, masked in wanted]

@@ -7,6 +7,7 @@ import torch
 from ...safree import SafreeError
 from ...safree.linear_algebra import span
 from ...safree.subspace import COMMON_RANK, ConceptSubspace, EncoderSubspace
+from ..data import kinds
 from ..text.embeddings import Embeddings, embeddings_of
 from ..text.encoders import Encoder, encoders
 from ..text.words import Word
@@ -36,7 +37,8 @@ def build_subspace(
         spaces[encoder.key] = EncoderSubspace(
             concepts, common, store.probes[0], _embed(encoder, store, retain) if retain else concepts[:0]
         )
-    built = ConceptSubspace(name, tuple(phrases), spaces, strength, defaults=defaults or {}, retained=tuple(retain))
+    more = {"defaults": defaults or {}, "retained": tuple(retain), "kin": kinds.members(tuple(phrases))}
+    built = ConceptSubspace(name, tuple(phrases), spaces, strength, **more)
     for encoder, store in stores:
         calibration.contrast(encoder, store, built)  # here, where its errors name the phrases
         store.save()

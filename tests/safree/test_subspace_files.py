@@ -23,7 +23,13 @@ PRINTABLE = st.characters(exclude_categories=["C", "Zl", "Zp", "Zs"], include_ch
 
 
 def subspace(
-    width: int = 16, seed: int = 0, keys=("l",), name="weapons", phrases=("gun", "knife"), retained=("bow tie",)
+    width: int = 16,
+    seed: int = 0,
+    keys=("l",),
+    name="weapons",
+    phrases=("gun", "knife"),
+    retained=("bow tie",),
+    kin=None,
 ) -> ConceptSubspace:
     generator = torch.Generator().manual_seed(seed)
     encoders = {
@@ -35,12 +41,12 @@ def subspace(
         )
         for key in keys
     }
-    return ConceptSubspace(name, phrases, encoders, retained=retained)
+    return ConceptSubspace(name, phrases, encoders, retained=retained, kin=kin or {})
 
 
 def assert_same(one: ConceptSubspace, other: ConceptSubspace) -> None:
     assert (one.name, one.phrases, one.encoders.keys()) == (other.name, other.phrases, other.encoders.keys())
-    assert (one.defaults, one.retained) == (other.defaults, other.retained)
+    assert (one.defaults, one.retained, one.kin) == (other.defaults, other.retained, other.kin)
     for key in one.encoders:
         for field in ("concepts", "common", "probe", "retain"):
             assert torch.equal(getattr(one[key], field), getattr(other[key], field))
@@ -53,14 +59,22 @@ def assert_same(one: ConceptSubspace, other: ConceptSubspace) -> None:
     keys=st.lists(st.sampled_from(["l", "g", "t5xxl"]), min_size=1, unique=True),
     name=st.text(PRINTABLE, max_size=40),
     phrases=st.lists(st.text(PRINTABLE, min_size=1, max_size=20), min_size=1, max_size=5),
+    kin=st.dictionaries(st.text(PRINTABLE, max_size=20), st.floats(0.01, 1), max_size=4),
     retained=st.lists(st.text(PRINTABLE, min_size=1, max_size=20), max_size=3),
 )
-def test_what_is_saved_comes_back_bit_for_bit(tmp_path_factory, width, seed, keys, name, phrases, retained):
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path_factory, width, seed, keys, name, phrases, kin, retained):
     path = tmp_path_factory.mktemp("subspaces") / "one.safetensors"
     defaults = {"adaptive": {"threshold": seed % 100 / 100, "strength": width % 3}}
-    built = dataclasses.replace(subspace(width, seed, keys, name, tuple(phrases), tuple(retained)), defaults=defaults)
+    built = dataclasses.replace(
+        subspace(width, seed, keys, name, tuple(phrases), tuple(retained), kin), defaults=defaults
+    )
     save(built, path)
     assert_same(load(path), built)
+
+
+def test_a_file_without_words_of_the_same_kind_loads_as_a_concept_that_means_none(tmp_path):
+    save_file(good_tensors(), tmp_path / "old.safetensors", metadata=good_header())
+    assert load(tmp_path / "old.safetensors").kin == {}
 
 
 def test_saving_makes_missing_folders_and_leaves_only_the_file(tmp_path):
@@ -132,6 +146,10 @@ DAMAGED_HEADERS = {
     "defaults a list": {"defaults": "[]"},
     "defaults of an unknown mode": {"defaults": '{"magic": {}}'},
     "a default out of range": {"defaults": '{"adaptive": {"strength": NaN}}'},
+    "kin a list": {"kin": "[]"},
+    "kin without probabilities": {"kin": '{"revolver": "likely"}'},
+    "kin more than certain": {"kin": '{"revolver": 2}'},
+    "kin not a number": {"kin": '{"revolver": NaN}'},
     "an encoder without tensors": {"encoders": '["l", "g"]'},
 }
 DAMAGED_TENSORS = {
