@@ -10,6 +10,7 @@ import torch
 from safree import reach
 from safree.calibration import Calibration, HarmlessWindow
 from safree.discriminant import Everyday
+from safree.kinds import Kin, Tree
 
 COUNT = 40
 
@@ -22,6 +23,7 @@ class Fixed:
     phrases: tuple[str, ...] = ()
     of_phrases: tuple[float, ...] = ()
     at: float = 0.5
+    kin: Kin | None = None
 
     def lean_everyday(self) -> torch.Tensor:
         return torch.tensor(self.everyday)
@@ -107,3 +109,20 @@ def test_the_reach_is_said_in_words(missed, said):
     assert said in text
     assert "Also catches: a, b.\nJust below: c. Of harmless prompts 1.2% lose words." in text
     assert reach.text("x", reach.Reach((), ("c",), (), (), 0.0)).startswith("Also catches: no everyday word.")
+
+
+def test_words_of_the_same_kind_are_ranked_with_what_the_dictionary_adds():
+    kin = Kin(Tree.of(["aanimal", "bcat", "bmanx", "bocelot"]), {"manx": 0.9, "cat": 0.9})
+    contrast = Fixed([-1.0] * COUNT, at=0.5, kin=kin)
+    found = reach.reach(calibration(), contrast, ("tabby",), {"manx": -0.1, "cat": -0.4, "ocelot": 0.2})
+    assert found.catches == ("manx", "cat")  # by their leaning as prompts, twice, and the shift
+    assert found.below[0] == "ocelot"
+
+
+def test_a_harmless_prompt_loses_a_word_that_the_dictionary_takes_over_the_limit():
+    harmless = calibration((0, 1))
+    texts = dataclasses.replace(harmless, phrases=((("cat",), 0), (("w1",), 1)))
+    leanings = [-0.4] * COUNT + [-0.2]
+    kin = Kin(Tree.of(["aanimal", "bcat", "bmanx"]), {"cat": 0.9})
+    assert reach.reach(texts, Fixed(leanings), ("tabby",)).harmless == 0
+    assert reach.reach(texts, Fixed(leanings, kin=kin), ("tabby",)).harmless == 1

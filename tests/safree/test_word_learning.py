@@ -12,7 +12,7 @@ from safree.word_learning import members
 
 
 def tree(*more: str) -> Tree:
-    """Animals (dogs, cats, many birds), food, athletes and vehicles."""
+    """Animals (dogs, cats, many birds), food, athletes, vehicles and a great many minerals."""
     kinds = {"dog": ["pug", "hound", "corgi", "boxer5", "setter", "spaniel", "terrier", "beagle", "collie"]}
     kinds["cat"] = ["tabby", "manx", "persian", "angora", "calico"]
     kinds["bird"] = [f"bird{one}{two}" for one in string.ascii_lowercase for two in "abcdefghij"]
@@ -20,6 +20,7 @@ def tree(*more: str) -> Tree:
     for kind, words in kinds.items():
         lines += [f"c{kind}", *(f"d{word}" for word in words)]
     lines += ["bfood", *(f"c{word}" for word in ("bread", "butter", "cheese", "jam", "soup", "pie"))]
+    lines += ["bmineral", *(f"cmineral{one}{two}" for one in string.ascii_lowercase for two in string.ascii_lowercase)]
     lines += ["bathlete", "cboxer5", "crunner", "cswimmer", "bvehicle", "ccar", "dtaxi", "dcab", "ctruck"]
     return Tree.of([*lines, *more])
 
