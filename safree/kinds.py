@@ -22,7 +22,7 @@ KEPT = 1 << 15  # words whose place in the tree is kept
 NAT = 0.2  # what one nat of evidence counts, on the scale of leanings
 FOREIGN = 0.2  # what it takes from a word that it is known, and of other kinds
 ENDINGS = (  # of inflected words, and what stands there in a dictionary
-    *(("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", ""), ("men", "man")),
+    *(("ies", "y"), ("ves", "f"), ("ves", "fe"), ("s", ""), ("es", ""), ("men", "man")),
     *(("ied", "y"), ("ing", ""), ("ing", "e"), ("ed", ""), ("ed", "e")),
 )
 IRREGULAR = {"mice": "mouse", "lice": "louse", "geese": "goose", "teeth": "tooth", "feet": "foot", "oxen": "ox"}
@@ -92,8 +92,8 @@ def _word(text: str) -> tuple[str, float]:
 def forms(text: str) -> Iterator[str]:
     """How a word could stand in a dictionary, itself first; of a compound the last word is looked at.
 
-    >>> list(forms("hand grenades"))
-    ['hand grenades', 'hand grenade', 'hand-grenade', 'handgrenade']
+    >>> list(forms("tree frogs"))
+    ['tree frogs', 'tree frog', 'tree-frogs', 'treefrogs', 'tree-frog', 'treefrog']
     """
     joined = " ".join(pieces(text)).replace(" - ", "-").replace(" ' ", "'")
     before, space, last = joined.rpartition(" ")

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 3_000_000  # bytes of the archive, packed
 UNPACKED = 5_500_000  # of its files; it was 3 MB before the words of twelve languages came, 4 MB before WordNet's kinds
-GIT = 1_500_000  # of what git keeps beside them in a sparse clone
+GIT = 2_200_000  # of what git keeps beside them in a sparse clone
 PUBLISHED = ("safree", "host", "nodes", "js", "locales", "concept_sets", "vocabulary", "example_workflows", "headless")
 OWN = ("tests", "bench", "dev", ".ci")
 
