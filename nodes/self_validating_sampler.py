@@ -5,6 +5,7 @@ from comfy_api.latest import io
 from ..host import compat
 from ..host.sampling.run import sample, sampler_names, scheduler_names
 from ..host.sampling.switching import Switch
+from ..host.sampling.two_models import Second
 from .common import ALIASES, CATEGORY, FILTERED_STEPS, NEGATIVES_INPUT, ON_PROBLEM, UNIT, as_json, naming
 
 
@@ -47,14 +48,39 @@ class SelfValidatingSampler(io.ComfyNode):
                 FILTERED_STEPS,
                 ON_PROBLEM,
                 NEGATIVES_INPUT,
+                io.Model.Input(
+                    "second_model",
+                    optional=True,
+                    tooltip="The model that draws the steps of little noise: Wan 2.2's low noise model, a refiner.",
+                ),
+                io.Float.Input(
+                    "boundary",
+                    default=0.875,
+                    min=0.001,
+                    max=1000.0,
+                    step=0.001,
+                    optional=True,
+                    tooltip="Noise level from which second_model goes on: 0.875 for text to video, 0.9 for picture to "
+                    "video of Wan 2.2. Without second_model it does nothing.",
+                ),
             ],
             outputs=[io.Latent.Output(display_name="latent"), io.String.Output(display_name="report")],
         )
 
     @classmethod
-    def execute(cls, unit, filtered_steps, on_problem="error", negatives="subtracting", **ksampler) -> io.NodeOutput:
+    def execute(
+        cls,
+        unit,
+        filtered_steps,
+        on_problem="error",
+        negatives="subtracting",
+        second_model=None,
+        boundary=0.875,
+        **ksampler,
+    ) -> io.NodeOutput:
         with naming(cls):
             switch = Switch(unit, None if filtered_steps < 0 else filtered_steps, on_problem, negatives=negatives)
-            latent, report = sample(switch, **ksampler)
+            second = None if second_model is None else Second(second_model, boundary)
+            latent, report = sample(switch, **ksampler, second=second)
         data = report.data()
         return io.NodeOutput(latent, as_json(data), ui={"safree_sampling": [data]})

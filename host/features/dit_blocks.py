@@ -11,7 +11,7 @@ import comfy.patcher_extension
 from torch import Tensor, nn
 
 from ...safree import SafreeError
-from .families import JOINT, Blocks, Family, family_of
+from .families import JOINT, SINGLE, Blocks, Family, family_of
 
 READ = 4  # blocks that are read, spread over the middle third
 WRAPPER = "safree_features"
@@ -61,7 +61,7 @@ class DiTBlocks:
 
 @dataclasses.dataclass
 class _Call:
-    """One call of the network. streams: tokens of text and picture before they are joined; seen: blocks that ran."""
+    """One call of the network. streams: see families.Start; seen: blocks that ran."""
 
     family: Family
     network: nn.Module
@@ -77,9 +77,11 @@ class _Call:
 
         def replaced(arguments: dict, extra: dict) -> dict:
             out = earlier(arguments, extra) if earlier else extra["original_block"](arguments)
-            stream = out[blocks.key]
+            if blocks.hook == SINGLE and "img_slice" in arguments.get("transformer_options", {}):
+                self.streams["begin"] = arguments["transformer_options"]["img_slice"][0]
+            stream = out["img"]
             changed = self._watched(number, blocks, stream)
-            return out if changed is stream else {**out, blocks.key: changed}
+            return out if changed is stream else {**out, "img": changed}
 
         return replaced
 

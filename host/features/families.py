@@ -10,8 +10,9 @@ from torch import nn
 
 from ...safree import SafreeError
 
-# (tokens in the sequence, tokens of the picture, tokens of each stream on entry to the first joint block, network)
-# -> number of the picture's first token
+# (tokens in the sequence, tokens of the picture, streams, network) -> number of the picture's first token.
+# streams: tokens of 'img' and 'txt' on entry to the first joint block, and where 'img' begins once they are joined, as
+# 'begin', where this ComfyUI tells.
 Start = Callable[[int, int, dict[str, int], nn.Module], int]
 
 
@@ -27,12 +28,12 @@ def last(length: int, picture: int, _streams: dict, _network) -> int:
 
 def after_text(length: int, picture: int, streams: dict, _network) -> int:
     """Text, the picture, then reference pictures (Kontext, FLUX.2)."""
-    return streams.get("txt", length - picture)
+    return streams.get("begin", streams.get("txt", length - picture))
 
 
-def before_text(_length: int, picture: int, streams: dict, _network) -> int:
-    """Reference pictures, the picture, then text."""
-    return streams.get("img", picture) - picture
+def behind_references(_length: int, picture: int, streams: dict, _network) -> int:
+    """Reference pictures, the picture, then text; text comes first in newer versions of ComfyUI, which tell so."""
+    return streams.get("begin", 0) + streams.get("img", picture) - picture
 
 
 def padded(length: int, picture: int, _streams: dict, network) -> int:
@@ -48,14 +49,12 @@ class Blocks:
     name: attribute of the network that lists them
     hook: their name in ComfyUI's patches_replace; '' where it asks no patch, and torch's hook reads what they return
     axes: 'tokens' for [B, tokens, D], or the order of the axes of what they return
-    key: what the hook's answer calls the picture's stream
     """
 
     name: str
     hook: str = ""
     start: Start = first
     axes: str = "tokens"
-    key: str = "img"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +85,7 @@ FAMILIES = {
     "qwen_image.model.QwenImageTransformer2DModel": Family((Blocks("transformer_blocks", JOINT),), _inner),
     "lumina.model.NextDiT": Family((Blocks("layers", start=padded),), operator.attrgetter("dim")),  # and Z-Image
     "hunyuan_video.model.HunyuanVideo": Family(
-        (Blocks("double_blocks", JOINT, last), Blocks("single_blocks", SINGLE, before_text)), _hidden
+        (Blocks("double_blocks", JOINT, last), Blocks("single_blocks", SINGLE, behind_references)), _hidden
     ),
     "aura.mmdit.MMDiT": Family(
         (Blocks("double_layers", JOINT), Blocks("single_layers", SINGLE, after_text)),
@@ -108,7 +107,8 @@ FAMILIES = {
         (Blocks("double_stream_blocks"), Blocks("single_stream_blocks")), _inner
     ),
     "kandinsky5.model.Kandinsky5": Family(
-        (Blocks("visual_transformer_blocks", JOINT, key="x"),), operator.attrgetter("model_dim")
+        (Blocks("visual_transformer_blocks"),),
+        operator.attrgetter("model_dim"),  # its JOINT hook fails in 0.33
     ),
 }
 

@@ -43,6 +43,12 @@ class ConceptTrack:
     scores: list[Tensor] = dataclasses.field(default_factory=list)
     maps: list[Tensor] = dataclasses.field(default_factory=list)
 
+    def going_on(self, concept: ConceptPresence, always: bool) -> ConceptTrack:
+        """This track in the part of the schedule that another model draws, to which the concept looks like that."""
+        return dataclasses.replace(
+            self, concept=concept, always=always, history=list(self.history), found_at=list(self.found_at), level=-1.0
+        )
+
     def begin_call(self, pictures: int) -> None:
         """A call of the model for so many pictures begins."""
         self.scores, self.maps = [], []

@@ -64,24 +64,28 @@ def patch(model, concepts: tuple[ConceptPresence, ...], strength: float = 1.0):
     return guarded_by(model, Guard(concepts, strength, features))
 
 
-def guarded_by(model, guard: Guard, tell: Callable[[list[dict]], None] | None = None):
+def guarded_by(
+    model, guard: Guard, tell: Callable[[list[dict]], None] | None = None, carried: list[ConceptTrack] | None = None
+):
     """A clone of `model` with `guard` in the place of its own.
 
     tell: called with what each run saw, when it ends: plain data of each concept and picture, see TrackedRun.report
+    carried: the tracks of an earlier part of the same schedule, by another model, which the run goes on with and leaves
+        its own in; for both models the same list, empty at first
     """
     kinds = comfy.patcher_extension.WrappersMP
     patched = model.clone()
     patched.set_attachments(WRAPPER, guard)
-    for kind, wrapper in ((kinds.OUTER_SAMPLE, _outer_sample(guard, tell)), (kinds.APPLY_MODEL, _apply_model)):
+    for kind, wrapper in ((kinds.OUTER_SAMPLE, _outer_sample(guard, tell, carried)), (kinds.APPLY_MODEL, _apply_model)):
         patched.remove_wrappers_with_key(kind, WRAPPER)
         patched.add_wrapper_with_key(kind, WRAPPER, wrapper)
     return patched
 
 
-def _outer_sample(guard: Guard, tell: Callable[[list[dict]], None] | None):
+def _outer_sample(guard: Guard, tell: Callable[[list[dict]], None] | None, carried: list[ConceptTrack] | None):
     def outer_sample(executor, noise, latent_image, *args, **kwargs):
         guider = executor.class_obj
-        tracks = [ConceptTrack(concept, guard.always) for concept in guard.concepts]
+        tracks = _tracks(guard, carried)
         if guard.clears and starts_from_picture(noise, latent_image):
             latent_image, shown = clear_picture(guider.model_patcher, guard.concepts, latent_image, guard.always)
             for track, given in zip(tracks, shown, strict=True):
@@ -94,6 +98,8 @@ def _outer_sample(guard: Guard, tell: Callable[[list[dict]], None] | None):
             return executor(noise, latent_image, *args, **kwargs)
         finally:
             options.pop(WRAPPER, None)
+            if carried is not None:
+                carried[:] = run.tracks
             seen = run.report()
             if not seen:
                 logging.warning("SAFREE: latent guard not active, no call of the model reached it.")
@@ -101,6 +107,17 @@ def _outer_sample(guard: Guard, tell: Callable[[list[dict]], None] | None):
                 tell(seen)
 
     return outer_sample
+
+
+def _tracks(guard: Guard, carried: list[ConceptTrack] | None) -> list[ConceptTrack]:
+    """A track of each concept, the one that an earlier part of the schedule left where there is one."""
+    left = {track.concept.name: track for track in carried or ()}
+    return [
+        left[concept.name].going_on(concept, guard.always)
+        if concept.name in left
+        else ConceptTrack(concept, guard.always)
+        for concept in guard.concepts
+    ]
 
 
 def _apply_model(executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):

@@ -134,7 +134,9 @@ def tensors_of(entry: list) -> dict[str, torch.Tensor]:
 
 
 def _shapes(entry: list) -> tuple:
-    return entry[0].shape, *((name, value.shape) for name, value in tensors_of(entry).items())
+    """What has to be the same for two texts to be drawn at once; of tensors without a row for each, all of them."""
+    parts = tensors_of(entry).items()
+    return entry[0].shape, *((name, tuple(part.shape) if part.ndim > 1 else part.tolist()) for name, part in parts)
 
 
 def _stacked(entries: list[list]) -> list:

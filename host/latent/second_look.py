@@ -6,9 +6,9 @@ import dataclasses
 import logging
 from collections.abc import Callable
 
-from ...safree import Refusal
+from ...safree import Refusal, SafreeError
 from ..report.reports import Report
-from .latent_guard import guard_of, guarded_by
+from .latent_guard import Guard, guard_of, guarded_by
 from .latent_look import look
 
 
@@ -34,21 +34,25 @@ class Seen:
     still: str = ""
 
 
-def sample(model, run: Callable[[object], dict], on_problem: str) -> tuple[dict, Seen | None]:
+def sample(model, run: Callable[..., dict], on_problem: str, second=None) -> tuple[dict, Seen | None]:
     """(LATENT of `run`, what was seen): with a latent guard on `model` the result is looked at, found before or not.
 
-    run: samples with the model that it is given
+    run: samples with the model that it is given, or the two that draw one schedule in turn
+    second: the second of these, which has a latent guard of its own, and looks at the result
     on_problem: where a concept is seen, 'error' raises Refusal, 'warn' says so, 'again' samples such pictures once
     more with the guard at full strength, and says so if that does not help either.
     """
-    guard, presence, notes = guard_of(model), [], ()
-    if guard is None:
-        return run(model), None
-    latent = run(guarded_by(model, guard, presence.append))
-    looks = [look(model, guard.concepts, latent)]
+    models, presence, notes = [model] if second is None else [model, second], [], ()
+    guards = _guards(models)
+    if not guards:
+        return run(*models), None
+    latent = run(*_guarded(models, guards, presence.append))
+    looking, concepts = models[-1], guards[-1].concepts
+    looks = [look(looking, concepts, latent)]
     if on_problem == "again" and _names(looks[0]):
-        latent = _sampled_again(latent, run(guarded_by(model, guard.at_full_strength())), looks[0])
-        looks.append(look(model, guard.concepts, latent))
+        full = _guarded(models, [guard.at_full_strength() for guard in guards])
+        latent = _sampled_again(latent, run(*full), looks[0])
+        looks.append(look(looking, concepts, latent))
         notes = ("Sampled once more with the latent guard at full strength.",)
     still = ""
     if names := _names(looks[-1]):
@@ -60,7 +64,28 @@ def sample(model, run: Callable[[object], dict], on_problem: str) -> tuple[dict,
             )
         logging.warning("SAFREE: %s", still)
         still = f"{still[:1].upper()}{still[1:]}."
-    return latent, Seen(presence[0] if presence else [], tuple(looks), notes, still)
+    return latent, Seen(presence[-1] if presence else [], tuple(looks), notes, still)
+
+
+def _guards(models: list) -> list[Guard]:
+    """The latent guard of each model, none where none has one; SafreeError where they watch for other concepts."""
+    guards = [guard_of(model) for model in models]
+    if not any(guards):
+        return []
+    names = [{concept.name for concept in guard.concepts} if guard else set() for guard in guards]
+    if len(models) == 2 and names[0] != names[1]:
+        missing = ", ".join(sorted(names[0] ^ names[1]))
+        raise SafreeError(
+            f"{missing} is watched for on one of the two models alone, so the other could draw it. Put a "
+            "LatentGuardPatch on each, with presences of the same names: each is learned with its own model."
+        )
+    return guards
+
+
+def _guarded(models: list, guards: list[Guard], tell: Callable[[list[dict]], None] | None = None) -> list:
+    """The models with their guards; what the first saw goes on in the second."""
+    carried = [] if len(models) > 1 else None
+    return [guarded_by(model, guard, tell, carried) for model, guard in zip(models, guards, strict=True)]
 
 
 def _sampled_again(first: dict, again: dict, found: list[dict]) -> dict:

@@ -13,13 +13,14 @@ from ...safree import check_choice, naming
 from .. import compat
 from ..latent import second_look
 from ..report.reports import Report
-from . import checks
+from . import checks, two_models
 from .guidance import GuidanceWatch
 from .model_calls import ModelCalls
 from .record import RunRecord
 from .run_conds import STANDBY, RunConds
 from .schedule import part_of
 from .switching import Switch, in_own_words, split
+from .two_models import Second
 
 WRAPPER = "safree_self_validation"
 Tell = Callable[[RunRecord], None]
@@ -181,20 +182,52 @@ def scheduler_names() -> list[str]:
 
 
 def sample(
-    switch: Switch, model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise
+    switch: Switch,
+    model,
+    seed,
+    steps,
+    cfg,
+    sampler_name,
+    scheduler,
+    positive,
+    negative,
+    latent_image,
+    denoise,
+    second: Second | None = None,
 ) -> tuple[dict, Report]:
-    """KSampler's sampling with `switch`: (LATENT, the report of the run)."""
-    import nodes  # ComfyUI's; at call time, since it imports every node pack
+    """KSampler's sampling with `switch`: (LATENT, the report of the run).
 
+    second: the model that goes on where there is little noise; t', and what a latent guard sees, count over both
+    """
     check_choice("sampler_name", sampler_name, sampler_names())  # or KSampler takes its first one
     check_choice("scheduler", scheduler, scheduler_names())
+    settings = (seed, steps, cfg, sampler_name, scheduler, positive, negative)
     records: list[RunRecord] = []
 
-    def run(model) -> dict:
-        guarded = self_validating(model, switch, records.append)
-        settings = (seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image)
-        return nodes.common_ksampler(guarded, *settings, denoise=denoise)[0]
+    def run(*models) -> dict:
+        records.clear()
+        if len(models) == 1:
+            return _part(models[0], switch, records, settings, latent_image, denoise)
+        sigmas = two_models.whole_schedule(models[0], steps, sampler_name, scheduler, denoise)
+        split = two_models.steps_of_first(sigmas, second.boundary)
+        own, latent = dataclasses.replace(switch, schedule=sigmas), latent_image
+        if split:
+            latent = _part(models[0], own, records, settings, latent, denoise, last_step=split)
+        latent = _part(models[1], own, records, settings, latent, denoise, start_step=split, disable_noise=split > 0)
+        if not split:
+            records[-1].notes.append(two_models.ALL_OF_THE_SECOND)
+        return latent
 
-    latent, seen = second_look.sample(model, run, switch.on_problem)
-    record = records[-1] if records else RunRecord(switch)  # without a step no run begins
+    latent, seen = second_look.sample(model, run, switch.on_problem, second.model if second else None)
+    record = two_models.joined(records) if records else RunRecord(switch)  # without a step no run begins
     return latent, second_look.joined(record.report(), seen)
+
+
+def _part(
+    model, switch: Switch, records: list[RunRecord], settings: tuple, latent: dict, denoise: float, **part
+) -> dict:
+    """The LATENT of one model's part of a schedule, all of it or from `start_step` to `last_step`."""
+    import nodes  # ComfyUI's; at call time, since it imports every node pack
+
+    guarded = self_validating(model, switch, records.append)
+    return nodes.common_ksampler(guarded, *settings, latent, denoise=denoise, **part)[0]

@@ -105,7 +105,9 @@ def write(results):
         results.setdefault(name, {})[column] = cell
         known = json.loads(TABLE.read_text()) if TABLE.exists() else {}
         known[__version__] = known.get(__version__, {}) | results
-        TABLE.write_text(json.dumps(known, indent=1))
+        partial = TABLE.with_suffix(".partial")
+        partial.write_text(json.dumps(known, indent=1))
+        partial.replace(TABLE)
 
     return write
 
