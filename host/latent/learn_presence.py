@@ -103,14 +103,14 @@ def article(phrase: str) -> str:
     return f"{'an' if phrase[:1].lower() in 'aeiou' else 'a'} {phrase}"
 
 
-def draw(model, clip, texts: list[str], settings: PictureSettings, seed: int) -> None:
-    """A picture of each text; the seed is added to the settings' own. Texts of one length are drawn at once."""
+def draw(model, clip, texts: list[str], settings: PictureSettings, seed: int) -> dict:
+    """The LATENT of a picture of each text; the seed is added to the settings' own. Texts of one length are drawn at once."""
     import nodes  # ComfyUI's; at call time, since it imports every node pack
 
-    entries = [encoded(clip, text)[0] for text in texts]
+    entries, drawn = [encoded(clip, text)[0] for text in texts], []
     for number, (_, group) in enumerate(itertools.groupby(entries, key=_shapes)):
         part = list(group)
-        nodes.common_ksampler(
+        (latent,) = nodes.common_ksampler(
             model,
             seed=settings.seed + seed + 1009 * number,
             steps=settings.steps,
@@ -121,6 +121,8 @@ def draw(model, clip, texts: list[str], settings: PictureSettings, seed: int) ->
             negative=encoded(clip, ""),
             latent={"samples": compat.empty_latent(model, len(part), settings.width, settings.height)},
         )
+        drawn.append(latent["samples"])
+    return {"samples": torch.cat(drawn)}
 
 
 def encoded(clip, text: str) -> list:
