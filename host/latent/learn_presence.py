@@ -104,7 +104,10 @@ def article(phrase: str) -> str:
 
 
 def draw(model, clip, texts: list[str], settings: PictureSettings, seed: int) -> dict:
-    """The LATENT of a picture of each text; the seed is added to the settings' own. Texts of one length are drawn at once."""
+    """The LATENT of a picture of each text; the seed is added to the settings' own.
+
+    Texts of one length are drawn at once.
+    """
     import nodes  # ComfyUI's; at call time, since it imports every node pack
 
     entries, drawn = [encoded(clip, text)[0] for text in texts], []
