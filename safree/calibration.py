@@ -22,6 +22,7 @@ TAIL = 0.03  # share of everyday words whose scores the tail is fitted to
 WINDOW_WEIGHT = 1.0  # of the text around a word, beside the word itself
 FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
 FLOOR = -0.9  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
+OTHER_FLOOR = -0.4  # the same in a language of which a third as many everyday phrases are known
 BROAD = 64  # phrases from which a concept names its kind by itself; with fewer the more counts what is near to them
 NARROW = 8  # phrases up to which a concept is a thing or two, not a subject
 # Shape of the tail where only nearness counts. A smaller one says that scores end just above those that were seen; of
@@ -246,6 +247,7 @@ class Contrast:
     unnamed: share of what is near, in [0, 1]: 1 where the phrases name next to nothing of their kind, 0 from BROAD on
     phrases: those of the concept that the encoder knows
     kin: what a dictionary says of words, beside how they lean
+    floor: sum of leanings of a broad concept below which nothing is flagged
     """
 
     discriminant: Discriminant
@@ -254,6 +256,7 @@ class Contrast:
     unnamed: float = 0.0
     phrases: tuple[str, ...] = ()
     kin: Kin | None = None
+    floor: float = FLOOR
 
     def lean(self, embeddings: torch.Tensor) -> torch.Tensor:
         """How far each text leans into the concept: embeddings [N, D] -> [N], -1 everyday to 1 the concept."""
@@ -275,7 +278,7 @@ class Contrast:
 
     def limit(self, tests: int, threshold: float = 0.0) -> float:
         """The sum of leanings above which one of `tests` units is flagged; threshold: a user's own, as a `score`."""
-        floor = (1 - self.unnamed) * FLOOR - self.unnamed * (1 + WINDOW_WEIGHT)
+        floor = (1 - self.unnamed) * self.floor - self.unnamed * (1 + WINDOW_WEIGHT)
         return leaning(threshold) if threshold else min(max(self.tail.limit(tests), floor), CEILING)
 
 

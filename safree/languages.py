@@ -11,6 +11,7 @@ from .folding import script
 
 ENGLISH = "en"
 LATIN = "LATIN"
+SHORTEST = 2  # letters of a word that something is attached to: Korean '검은' is black, and no sword
 SHARE = 0.25  # of letters in another script, from which the Latin ones are only quoted beside it
 FUNCTION, OTHER = 1.0, 0.5  # what a function word, and another word, of a language counts
 ENOUGH = 1.0  # what a language other than English must reach, beside being ahead of it
@@ -47,8 +48,8 @@ class Attached:
     def stem(self, word: str, is_known: Callable[[str], bool]) -> str:
         """`word` without what is attached to it, where that leaves a known word; itself where it is known, or none is.
 
-        >>> Attached((), ("을", "이")).stem("총을", {"총"}.__contains__)
-        '총'
+        >>> Attached((), ("을", "이")).stem("권총을", {"권총"}.__contains__)
+        '권총'
         """
         if is_known(word):
             return word
@@ -56,7 +57,7 @@ class Attached:
         ends = [0, *(len(part) for part in self.behind if word.endswith(part))]
         for start, end in sorted(itertools.product(starts, ends), key=sum):  # as little as can be
             stem = word[start : len(word) - end]
-            if stem and (start or end) and is_known(stem):
+            if len(stem) >= SHORTEST and is_known(stem):
                 return stem
         return word
 

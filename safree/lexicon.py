@@ -9,12 +9,13 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from .folding import fold
 
 SHORTEST = 3  # letters of a concept's word
-USUAL = 4  # of an everyday word inside a concept's phrase
+SPELLED = 4  # of a word that no concept names, where letters are told apart
 EDITED = 4  # letters of a word from which one letter may be missing
 REPLACED = 6  # letters of a word from which one letter may be another that sounds alike, or one too many
 ALIKE = ("aeiouy", "ckqx", "szc", "fv", "bp", "dt", "gj", "mn")  # letters that are taken for one another
 JOINED = 4, 2  # fewest letters of a concept's word, and of another, that are written as one
-UNKNOWN, LETTER, WORD = 3.0, 1.5, 1.0  # what a letter, 'a' or 'i', or a word costs where letters are told apart
+# What a letter, a word that is not everyday, 'a' or 'i', and another word cost where letters are told apart.
+UNKNOWN, RARE, LETTER, WORD = 3.0, 2.6, 1.5, 1.0
 LONGEST = 16  # letters of a word that is no concept's, where letters are told apart
 MOST = 8  # readings of one word
 # Second parts of surnames and places: 'Cockburn' and 'Gaylord' are no two words.
@@ -46,7 +47,7 @@ class Lexicon:
             zip(wanted, itertools.repeat(True)), zip(usual, itertools.repeat(False))
         ):
             folded = plain(word)
-            if len(folded) >= (SHORTEST if is_telling else USUAL) or not folded.isascii():
+            if len(folded) >= SHORTEST or not folded.isascii():
                 self.wanted.setdefault(folded, []).append(word)
                 if is_telling:
                     self._telling.add(folded)
@@ -134,8 +135,11 @@ class Lexicon:
             return False
         return other in self._telling or (len(other) >= JOINED[1] and self.is_everyday(other))
 
-    def _is_spelled(self, part: str) -> bool:
-        return len(part) >= SHORTEST and (self.is_everyday(part) or (len(part) > USUAL and self.is_real(part)))
+    def _cost(self, part: str) -> float:
+        """What a word costs in a row of letters; 0 for what is none."""
+        if part in self.wanted or (len(part) >= SHORTEST and self.is_everyday(part)):
+            return WORD
+        return RARE if len(part) > SPELLED and self.is_real(part) else 0.0
 
     def segment(self, letters: str) -> Iterator[tuple[int, int, str]]:
         """(start, end, word) of the concept words and other real ones in a row of letters that were written apart."""
@@ -144,13 +148,13 @@ class Lexicon:
             options = [(best[end - 1][0] + (LETTER if letters[end - 1] in "ai" else UNKNOWN), end - 1)]
             for start in range(max(0, end - max(self.longest, LONGEST)), end - 1):
                 part = letters[start:end]
-                if part in self.wanted or self._is_spelled(part):
-                    options.append((best[start][0] + WORD, start))
+                if cost := self._cost(part):
+                    options.append((best[start][0] + cost, start))
             best.append(min(options))
         end, found = len(letters), []
         while end:
             start = best[end][1]
-            if letters[start:end] in self.wanted or end - start >= USUAL:
+            if letters[start:end] in self.wanted or end - start >= SPELLED:
                 found.append((start, end, letters[start:end]))
             end = start
         return iter(reversed(found))

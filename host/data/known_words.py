@@ -107,6 +107,11 @@ def _words() -> frozenset[str]:
     return frozenset((ends & beginnings) | {word for word in beginnings if len(word) >= WHOLE} | set(rare))
 
 
+def learned() -> list[str]:
+    """The pieces of Qwen's vocabulary, in its byte-level writing."""
+    return _pieces(BEGINNINGS)
+
+
 def _rare() -> dict[str, str]:
     data = json.loads(RARE.read_text(encoding="utf-8"))
     return {name: data[name] for name in ("words", "names")}

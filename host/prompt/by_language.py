@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 
 import torch
 
@@ -20,6 +21,7 @@ READ = 0.5  # share of translations found there, from which an encoder reads a l
 APART = 0.9  # share of words that must be told from all others
 SAME = 0.9  # cosine, of embeddings without their mean, above which two words are one to the encoder
 ENGLISH = languages.ENGLISH
+HAN = "Han"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +89,27 @@ def segmented(words: list[Word], phrases: tuple[str, ...] = ()) -> list[Word]:
 @functools.lru_cache(maxsize=32)
 def _entries(phrases: tuple[str, ...]) -> frozenset[str]:
     known = [text for language in data.load().values() for text in (*language.words, *language.phrases)]
-    return frozenset(text for text in (*known, *phrases) if text_words.is_unspaced(text))
+    return frozenset(text for text in (*known, *_learned(), *phrases) if text_words.is_unspaced(text))
+
+
+@functools.cache
+def _learned() -> frozenset[str]:
+    """Words of Chinese characters that Qwen's tokenizer has learned, so that '绝杀' is told from '杀'.
+
+    None that begins or ends with a function word, or holds a word for people.
+    """
+    known = [language for language in data.load().values() if HAN in language.scripts]
+    idle = frozenset(word for language in known for word in language.function)
+    names = frozenset(word for language in known for word in language.names)
+
+    def is_word(text: str) -> bool:
+        if len(text) < 2 or any(languages.script(char) != "CJK" for char in text) or {text[0], text[-1]} & idle:
+            return False
+        spans = itertools.combinations(range(len(text) + 1), 2)
+        return not any(text[start:end] in names for start, end in spans if end - start > 1)
+
+    texts = (text_words.byte_level(piece).decode("utf-8", "ignore") for piece in known_words.learned())
+    return frozenset(text for text in texts if is_word(text))
 
 
 def of_phrases(phrases: tuple[str, ...]) -> dict[str, list[str]]:

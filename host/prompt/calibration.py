@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import logging
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 import torch
 
 from ...safree import plan
-from ...safree.calibration import Calibration, Contrast, HarmlessWindow
+from ...safree.calibration import FLOOR, OTHER_FLOOR, Calibration, Contrast, HarmlessWindow
 from ...safree.discriminant import Everyday
 from ...safree.languages import ENGLISH
 from ...safree.subspace import ConceptSubspace
@@ -136,7 +137,9 @@ def contrast(encoder: Encoder, store: Embeddings, subspace: ConceptSubspace, lan
             concepts = torch.cat([concepts, store.embed(encoder, rows)])
         phrases = (*subspace.phrases, *more)
         kin = kinds.kin(subspace.kin) if language == ENGLISH else None
-        store.contrasts[name] = calibrated.contrast(concepts, phrases, space.retain, subspace.retained, kin)
+        found = calibrated.contrast(concepts, phrases, space.retain, subspace.retained, kin)
+        floor = FLOOR if language == ENGLISH else OTHER_FLOOR
+        store.contrasts[name] = dataclasses.replace(found, floor=floor)
         while len(store.contrasts) > CONTRASTS:
             store.contrasts.popitem(last=False)
     return store.contrasts[name]

@@ -10,7 +10,7 @@ from ...safree import plan, readings
 from ...safree.folding import fold
 from ...safree.languages import Attached
 from ...safree.lexicon import Lexicon
-from ..data import known_words
+from ..data import known_words, vocabulary
 from ..text import alignment
 from ..text.words import Word
 from .by_language import words_of
@@ -146,11 +146,11 @@ def merged(findings: list[Finding], readings: dict[int, Written]) -> list[tuple[
 @functools.lru_cache(maxsize=KEPT)
 def lexicon(phrases: tuple[str, ...]) -> Lexicon:
     """The words that concepts are named with; those that everybody uses and no phrase consists of are usual ones."""
-    usual, wanted, beside = known_words.usual(), {}, {}
+    usual, joining, wanted, beside = known_words.usual(), vocabulary.load().joining, {}, {}
     for phrase in phrases:
         pieces = [piece for piece in plan.pieces(phrase) if not plan.is_mark(piece)]
         wanted |= dict.fromkeys(word for word in pieces if len(pieces) == 1 or word not in usual)
-        beside |= dict.fromkeys(word for word in pieces if word in usual)
+        beside |= dict.fromkeys(word for word in pieces if word in usual and word not in joining)
     forms = {form for word in wanted for form in known_words.inflections(word)}
     real = known_words.RealWords(frozenset(forms))
     wanted |= dict.fromkeys(sorted(forms - usual))
