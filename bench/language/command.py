@@ -8,7 +8,7 @@ from pathlib import Path
 from dev import inprocess, setup_host, text_encoders
 
 from ..run import cluster, kept
-from . import few_phrases, measured_sets, report, runs, sources, spellings
+from . import families, few_phrases, measured_sets, report, runs, sources, spellings
 from .encoders import NAMES, Encoder
 
 MODES = ("adaptive", "paper", "reference")
@@ -37,6 +37,7 @@ def add_parser(commands, common: argparse.ArgumentParser) -> None:
         "--concept", metavar="'PHRASE; PHRASE'", help="only say what a concept of these phrases catches"
     )
     parser.add_argument("--few-phrases", action="store_true", help="only measure concepts of 3, 5, 10 and 20 phrases")
+    parser.add_argument("--left-out", action="store_true", help="only measure sets with a third of phrases left out")
     parser.add_argument("--write-sets", action="store_true", help="write the figures into concept_sets/*.json")
 
 
@@ -52,6 +53,8 @@ def run(arguments, out: Path) -> None:
     pack = inprocess.load_pack()
     if arguments.concept or arguments.few_phrases:
         return _small_concepts(pack, arguments, out)
+    if arguments.left_out:
+        return _print(families.table(_left_out(pack, arguments)), out / "left_out.md")
     sentences = _sentences(pack, arguments)
     known, found, seconds = kept.Kept(out / "outcomes.jsonl"), [], {}
     with cluster.place(arguments) as place:
@@ -69,7 +72,9 @@ def run(arguments, out: Path) -> None:
     document = report.write(pack, found, seconds, out, f"{len(sentences)} sentences: {source}.", show)
     _draw(pack, found, out / "curves.png")
     if arguments.write_sets:
-        for path in measured_sets.write(document["runs"], arguments.split, setup_host.ROOT / "concept_sets"):
+        left_out = {at: pack.host.measure.guard_quality.plain(s) for at, s in _left_out(pack, arguments).items()}
+        folder = setup_host.ROOT / "concept_sets"
+        for path in measured_sets.write(document["runs"], arguments.split, folder, left_out):
             print(f"Measured figures written: {path}")
 
 
@@ -98,9 +103,24 @@ def _small_concepts(pack, arguments, out: Path) -> None:
         captions = [s for s in sources.own(pack, arguments.split) if s.kind in ("caption", "photo") and not s.concept]
         rows += few_phrases.measure(pack, clip, encoder.name, arguments.split, captions)
     if rows:
-        text = "\n".join(few_phrases.table(rows))
-        print(text)
-        (out / "few_phrases.md").write_text(text + "\n", encoding="utf-8")
+        _print(few_phrases.table(rows), out / "few_phrases.md")
+
+
+def _left_out(pack, arguments) -> dict:
+    """(encoder, set) -> the Share that the set finds without a third of its phrases."""
+    sentences, found = sources.own(pack, arguments.split), {}
+    for encoder in _encoders(arguments):
+        clip = encoder.load()
+        for name in _sets(pack, arguments, []):
+            found[encoder.name, name] = families.measure(pack, clip, name, sentences)
+    return found
+
+
+def _print(lines: list[str], path: Path) -> None:
+    """On the screen and into a file."""
+    print("\n".join(lines))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _encoders(arguments) -> list[Encoder]:

@@ -9,8 +9,11 @@ from pathlib import Path
 KEPT = ("caught", "false_flags", "area", "caught_at_1_percent", "words_lost")
 
 
-def write(entries: list[dict], split: str, folder: Path) -> list[Path]:
-    """Figures of mode adaptive into the field `measured` of each set's file in `folder`; the files that changed."""
+def write(entries: list[dict], split: str, folder: Path, left_out: dict[tuple[str, str], dict] | None = None):
+    """Figures of mode adaptive into the field `measured` of each set's file in `folder`; the files that changed.
+
+    left_out: (encoder, set) -> what is found of what a third of the phrases names, without that third
+    """
     changed = []
     for entry in entries:
         path = folder / f"{entry['guard']}.json"
@@ -18,6 +21,8 @@ def write(entries: list[dict], split: str, folder: Path) -> list[Path]:
             continue
         data = json.loads(path.read_text(encoding="utf-8"))
         figures = {name: entry["figures"][name] for name in KEPT}
+        if figure := (left_out or {}).get((entry["encoder"], entry["guard"])):
+            figures["left_out"] = figure
         measured = {"version": data["version"], "split": split, "figures": figures}
         data["measured"] = {**data.get("measured", {}), entry["encoder"]: measured}
         partial = path.with_suffix(f".{os.getpid()}")  # whole or not at all

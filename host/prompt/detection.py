@@ -119,21 +119,26 @@ class Detector:
             return []
         tests, flagged = len(prompt.units) * len(self.subspaces) * self.encoders, []
         alone = prompt.lean_alone([unit.places[0] for unit in prompt.units])
-        rules = [
-            decision.Rule(
-                [values[k] for values in alone], contrast.limit(tests, subspace.threshold), prompt.shifts(contrast)
-            )
-            for k, (contrast, subspace) in enumerate(zip(prompt.contrasts, subspaces, strict=True))
-        ]
+        own = rules(prompt, subspaces, alone, tests)
         views, harmless = prompt.views(), [unit.harmless for unit in prompt.units]
-        leanings = _look(prompt, rules, views, harmless, wholes)
-        rules = _within_compounds(prompt, rules, decision.suspects(rules, views, leanings, harmless))
-        for verdict in decision.decide(rules, views, leanings, prompt.lean_windows, harmless):
+        leanings = _look(prompt, own, views, harmless, wholes)
+        own = within_compounds(prompt, own, decision.suspects(own, views, leanings, harmless))
+        for verdict in decision.decide(own, views, leanings, prompt.lean_windows, harmless):
             numbers = sorted(prompt.units[verdict.unit].words)
             for i in itertools.chain(*(origins[number] for number in numbers)):
                 note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
             flagged += numbers if verdict.flagged else []
         return flagged
+
+
+def rules(prompt: JudgedPrompt, subspaces, alone: list[list[float]], tests: int) -> list[decision.Rule]:
+    """A rule for each subspace. alone: [units][subspaces] leanings; tests: units that are judged, by all encoders."""
+    return [
+        decision.Rule(
+            [values[k] for values in alone], contrast.limit(tests, subspace.threshold), prompt.shifts(contrast)
+        )
+        for k, (contrast, subspace) in enumerate(zip(prompt.contrasts, subspaces, strict=True))
+    ]
 
 
 def _wholes(encoder: Encoder, chunks, base) -> torch.Tensor | None:
@@ -177,7 +182,7 @@ def _look(prompt: JudgedPrompt, rules, views, harmless, wholes) -> list[list[flo
     return leanings
 
 
-def _within_compounds(prompt: JudgedPrompt, rules: list[decision.Rule], suspects: list[int]) -> list[decision.Rule]:
+def within_compounds(prompt: JudgedPrompt, rules: list[decision.Rule], suspects: list[int]) -> list[decision.Rule]:
     """The rules with suspects seen inside the compounds that they stand in; the worst of them counts."""
     found = {n: plan.compounds(prompt.texts, prompt.known.joining, prompt.units[n]) for n in suspects}
     pairs = [(n, pair) for n, group in found.items() for pair in group]
