@@ -263,9 +263,12 @@ def test_measured_figures_are_written_into_a_set_and_leave_it_valid(bench, pack,
     folder = setup_host.ROOT / "concept_sets"
     (tmp_path / "weapons.json").write_bytes((folder / "weapons.json").read_bytes())
     entries = bench("--sets", "weapons", "--split", "all")["runs"]
-    assert measured_sets.write(entries, "all", tmp_path) == [tmp_path / "weapons.json"]
+    left_out = pack.host.measure.guard_quality.plain(pack.safree.measures.share([True, True, False]))
+    written = measured_sets.write(entries, "all", tmp_path, {("tiny", "weapons"): left_out, ("tiny", "gore"): {}})
+    assert written == [tmp_path / "weapons.json"]
     data = json.loads((tmp_path / "weapons.json").read_text(encoding="utf-8"))
     assert data["measured"]["tiny"]["figures"]["caught"] == {**entries[0]["figures"]["caught"], "value": 1, "n": 3}
+    assert data["measured"]["tiny"]["figures"]["left_out"] == {**left_out, "n": 3}
     jsonschema.validate(data, json.loads((folder / "concept_set.schema.json").read_text(encoding="utf-8")))
     assert pack.host.data.concept_sets.load(tmp_path / "weapons.json") == pack.host.data.concept_sets.get("weapons")
 
