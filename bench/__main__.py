@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from .language import command as language
+from .language.encoders import NAMES, Encoder
 from .run import cluster
 from .world.prompts import SEED
 
@@ -88,6 +89,10 @@ def _parser() -> argparse.ArgumentParser:
     dit.add_argument("--seed", type=int, default=0)
     dit.add_argument("--to", type=Path, help="write what was reached to this folder, e.g. tests/assets")
 
+    names = commands.add_parser("names", parents=[common], help="lists of names: time, spellings, everyday words")
+    names.add_argument("--encoder", choices=NAMES, default="minilm", help="that judges names of everyday words")
+    names.add_argument("--split", choices=("dev", "held", "all"), default="held", help="of the sentences")
+    names.add_argument("--lang-clip", type=Path, help="folder of lang-clip")
     language.add_parser(commands, common)
 
     gate = commands.add_parser("gate", help="the small benchmark of continuous integration, against baseline.json")
@@ -135,6 +140,7 @@ def main() -> None:
         "encoders": _encoders,
         "language": language.run,
         "leaving": _leaving,
+        "names": _names,
         "overhead": _overhead,
         "prompts": _prompts,
         "soak": _soak,
@@ -149,6 +155,12 @@ def _leaving(arguments, out: Path) -> None:
     from .pictures import leaving
 
     leaving.run(out, arguments.count)
+
+
+def _names(arguments, out: Path) -> None:
+    from .language import names
+
+    print(names.run(out, Encoder(arguments.encoder, folder=arguments.lang_clip), arguments.split))
 
 
 def _tiny_clip(arguments) -> None:

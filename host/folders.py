@@ -12,16 +12,18 @@ from ..safree import SafreeError
 KIND = "safree_subspaces"
 CALIBRATION = "safree_calibration"  # embeddings of everyday words, made anew when they are deleted
 PRESENCES = "safree_presences"
+NAMES = "safree_names"  # text files with a name a line
 JUDGES = "safree_judges"  # a folder for each image classifier of transformers
 WRITERS = {KIND: ("subspace", "SaveConceptSubspace"), PRESENCES: ("presence", "SaveConceptPresence")}
+ENDINGS = {**dict.fromkeys((*WRITERS, CALIBRATION), ".safetensors"), NAMES: ".txt"}
 DEVICES = re.compile(r"(CON|PRN|AUX|NUL|COM\d|LPT\d)(\..*)?", re.IGNORECASE)  # on Windows, whatever the ending
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 
 
 def register() -> None:
-    for kind in (*WRITERS, CALIBRATION):
+    for kind, ending in ENDINGS.items():
         folder_paths.add_model_folder_path(kind, str(Path(folder_paths.models_dir) / kind))
-        folder_paths.folder_names_and_paths[kind][1].add(".safetensors")
+        folder_paths.folder_names_and_paths[kind][1].add(ending)
     folder_paths.add_model_folder_path(JUDGES, str(Path(folder_paths.models_dir) / JUDGES))
 
 
@@ -65,6 +67,7 @@ def to_load(name: str, kind: str = KIND) -> Path:
     """The file of `kind` called `name`; SafreeError if there is none."""
     path = folder_paths.get_full_path(kind, name) if name in names(kind) else None
     if path is None:
-        what, writer = WRITERS[kind]
-        raise SafreeError(f"there is no {what} file {name!r} in models/{kind}. Save one with {writer}.")
+        what, writer = WRITERS.get(kind, ("names", ""))
+        advice = f"Save one with {writer}." if writer else "Put one there, a name a line."
+        raise SafreeError(f"there is no {what} file {name!r} in models/{kind}. {advice}")
     return Path(path)

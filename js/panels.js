@@ -93,7 +93,9 @@ export const subspacePanel = readable((summary) => {
   chips.setAttribute("aria-label", `Phrases of ${summary.name}`);
   chips.dataset.captureWheel = "true";
   chips.append(...summary.phrases.map((phrase) => make("li", "safree-chip", phrase)));
-  const parts = [make("p", "safree-verdict", `${summary.name}: ${summary.phrases.length} phrases`), chips];
+  const count = summary.names ? `${summary.names} names, found by their spelling` : `${summary.phrases.length} phrases`;
+  const parts = [make("p", "safree-verdict", `${summary.name}: ${count}`), chips];
+  if (summary.names) return [parts[0], ...notes(summary)];
   for (const [key, { rank, width, explained }] of Object.entries(summary.encoders)) {
     const half = 1 + explained.findIndex((_, i) => explained.slice(0, i + 1).reduce((a, b) => a + b, 0) >= 0.9);
     const label = `encoder ${key}: rank ${rank} of ${width}, 90 % in ${half}`;

@@ -35,6 +35,7 @@ def save(subspace: ConceptSubspace, path: Path, overwrite: bool = False) -> None
         "encoders": json.dumps(list(subspace.encoders)),
         "retained": json.dumps(subspace.retained),
         "kin": json.dumps(subspace.kin),
+        **({"names": json.dumps(subspace.names)} if subspace.names else {}),
     }
     tensors = {  # cloned: safetensors takes no shared memory
         f"{key}.{field}": getattr(space, field).clone(memory_format=torch.contiguous_format)
@@ -80,7 +81,8 @@ def load(path: Path) -> ConceptSubspace:
                 raise SafreeError(f"subspace file {path.name!r} has format {header.get('format')!r}, not {FORMAT!r}.")
             first = header["format"] == FIRST
             keys = list(json.loads(header["null" if first else "encoders"]))
-            phrases, retained = json.loads(header["phrases"]), json.loads(header.get("retained", "[]"))
+            phrases = json.loads(header["phrases"])
+            retained, names = (json.loads(header.get(field, "[]")) for field in ("retained", "names"))
             encoders = {key: _read(file, key, first) for key in keys}
             name = header["name"]
             defaults, kin = (json.loads(header.get(field, "{}")) for field in ("defaults", "kin"))
@@ -88,14 +90,15 @@ def load(path: Path) -> ConceptSubspace:
         raise
     except (SafetensorError, OSError, *UNREADABLE) as error:
         raise SafreeError(f"subspace file {path.name!r} is damaged ({error}). Build and save it again.") from error
-    _check_loaded(path.name, phrases, retained, encoders, defaults, kin)
+    _check_loaded(path.name, (phrases, retained, names), encoders, defaults, kin)
     if first and any(len(space.common) > COMMON_RANK for space in encoders.values()):
         logging.warning(
             "SAFREE: subspace file %r is of version 0.1.0, which did not name the phrases to retain: they are lost. "
             "Build and save it again to have them back.",
             path.name,
         )
-    return ConceptSubspace(name, tuple(phrases), encoders, defaults=defaults, retained=tuple(retained), kin=kin)
+    texts = {"retained": tuple(retained), "names": tuple(names)}
+    return ConceptSubspace(name, tuple(phrases), encoders, defaults=defaults, kin=kin, **texts)
 
 
 def _read(file, key: str, first: bool) -> EncoderSubspace:
@@ -103,13 +106,18 @@ def _read(file, key: str, first: bool) -> EncoderSubspace:
     return EncoderSubspace(concepts, common, probe, concepts[:0] if first else file.get_tensor(f"{key}.retain"))
 
 
-def _check_loaded(name: str, phrases, retained, encoders: dict[str, EncoderSubspace], defaults, kin) -> None:
+def _check_loaded(name: str, texts: tuple, encoders: dict[str, EncoderSubspace], defaults, kin) -> None:
+    """texts: (phrases, retained, names), as they were read."""
+    phrases, retained, names = texts
     problem = " ".join(defaults_fault(defaults) or ()) or None
-    are_lists = all(isinstance(part, list) and all(isinstance(p, str) for p in part) for part in (phrases, retained))
-    if not encoders or not phrases or not are_lists:
+    are_lists = all(isinstance(part, list) and all(isinstance(p, str) for p in part) for part in texts)
+    if not encoders or not (phrases or names) or not are_lists:
         problem = "it names no phrases or no encoders"
+    elif phrases and names:
+        problem = "it holds phrases and names at once"
     else:
-        problem = problem or next((f for key, space in encoders.items() if (f := _tensor_fault(key, space))), None)
+        faults = (_tensor_fault(key, space, bool(names)) for key, space in encoders.items())
+        problem = problem or next(filter(None, faults), None)
     if not problem and any(len(space.retain) not in (0, len(retained)) for space in encoders.values()):
         problem = "it holds another number of phrases to retain than it names"
     if not problem and not _is_kin(kin):
@@ -124,7 +132,8 @@ def _is_kin(kin) -> bool:
     return all(isinstance(value, float | int) and value is not True and 0 < value <= 1 for value in kin.values())
 
 
-def _tensor_fault(key: str, space: EncoderSubspace) -> str | None:
+def _tensor_fault(key: str, space: EncoderSubspace, of_names: bool) -> str | None:
+    """What is wrong with the tensors of an encoder; those of a list of names hold no concepts."""
     tensors = (space.concepts, space.common, space.probe, space.retain)
     if any(t.dtype != torch.float32 for t in tensors):
         return f"tensors of encoder {key!r} are not float32"
@@ -132,7 +141,7 @@ def _tensor_fault(key: str, space: EncoderSubspace) -> str | None:
         return f"tensors of encoder {key!r} have the wrong number of dimensions"
     if len({space.concepts.shape[1], space.common.shape[1], len(space.probe), space.retain.shape[1]}) > 1:
         return f"tensors of encoder {key!r} disagree in width"
-    if not len(space.probe) or not len(space.concepts):
+    if not len(space.probe) or bool(len(space.concepts)) == of_names:
         return f"tensors of encoder {key!r} are empty"
     if not all(torch.isfinite(t).all() for t in tensors):
         return f"tensors of encoder {key!r} hold NaN or infinity"

@@ -48,6 +48,8 @@ class EncoderSubspace:
 class ConceptSubspace:
     """A named concept with one `EncoderSubspace` per text encoder key ('l', 'g', 't5xxl', ...).
 
+    It has phrases, or else names: those are found by their spelling (safree/names.py), and span nothing.
+
     >>> ConceptSubspace("weapons", ("pistol", "sword"), {}, strength=3.0)
     Traceback (most recent call last):
     safree.SafreeError: strength is 3.0, outside 0 to 2. Choose a value in between.
@@ -61,6 +63,7 @@ class ConceptSubspace:
     defaults: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)  # by mode, see DEFAULTS
     retained: tuple[str, ...] = ()  # phrases to leave alone
     kin: dict[str, float] = dataclasses.field(default_factory=dict)  # words of its kind, see safree.kinds.members
+    names: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_share("strength", self.strength, MAX_STRENGTH)
@@ -79,6 +82,7 @@ class ConceptSubspace:
         return {
             "name": self.name,
             "phrases": list(self.phrases),
+            **({"names": len(self.names)} if self.names else {}),
             "strength": self.strength,
             "encoders": {
                 key: {

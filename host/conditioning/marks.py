@@ -145,7 +145,7 @@ def fingerprints(subspaces: tuple[ConceptSubspace, ...]) -> Concepts:
 
 
 def _fingerprint(subspace: ConceptSubspace) -> str:
-    found = hashlib.blake2b("\n".join(subspace.phrases).encode("utf-8", "replace"), digest_size=8)
+    found = hashlib.blake2b("\n".join((*subspace.phrases, *subspace.names)).encode("utf-8", "replace"), digest_size=8)
     for key, space in sorted(subspace.encoders.items()):
         found.update((key + digest(space.concepts) + digest(space.common)).encode())
     return found.hexdigest()

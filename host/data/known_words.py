@@ -145,6 +145,37 @@ def usual() -> frozenset[str]:
 
 
 @functools.cache
+def common() -> frozenset[str]:
+    """Words in use as something else than a name: those of Qwen's vocabulary in small letters, those that are better
+    known as names, and words for people. Everyday phrases and harmless prompts are no source: they name painters."""
+    rare = json.loads((vocabulary.FOLDER / "name_words.json").read_text(encoding="utf-8"))["words"].split()
+    known = vocabulary.load()
+    people = {word for text in known.names for word in plan.pieces(text)}
+    return in_small_letters() | frozenset(rare) | frozenset(people) | known.joining
+
+
+@functools.cache
+def in_small_letters() -> frozenset[str]:
+    """The words of a vocabulary with two cases that it has in small letters."""
+    return frozenset(word for word in _with_case() if word.islower())
+
+
+def in_a_vocabulary() -> frozenset[str]:
+    """The words of ComfyUI's vocabularies, names included, in small letters."""
+    ends = {piece.removesuffix("</w>") for piece in _pieces(ENDS) if piece.endswith("</w>")}
+    return frozenset({word.lower() for word in _with_case()} | ends)
+
+
+def _with_case() -> list[str]:
+    return [piece[1:] for piece in _pieces(BEGINNINGS) if piece[:1] == "Ġ" and piece[1:].isalpha()]
+
+
+def plainly(text: str) -> str:
+    """The letters of a text, by which two ways to write the same words are compared."""
+    return "".join(char for char in text.lower() if char.isalnum())
+
+
+@functools.cache
 def look_alikes() -> dict[str, str]:
     """For letters of other scripts the Latin one that they look like; see vocabulary/look_alikes.json."""
     data = json.loads((vocabulary.FOLDER / "look_alikes.json").read_text(encoding="utf-8"))

@@ -29,7 +29,7 @@ def steer(clip, found, followers, tokens, texts, base, subspaces, settings) -> S
     findings, flagged, unread, readers = [], [], [], {}
     for encoder in found:
         words = by_language.segmented(encoder.words(tokens[encoder.key]), phrases)
-        detector = Detector(encoder, subspaces, len(found))
+        detector = Detector.of(encoder, subspaces, len(found))
         detected = detector.detect(words, texts[encoder.key], tokens[encoder.key], base)
         readers[encoder.key] = alignment.Reader(texts.get(encoder.key), words)
         findings += [finding for finding, _ in detected.findings]

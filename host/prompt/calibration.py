@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import torch
 
-from ...safree import plan
+from ...safree import SafreeError, plan
 from ...safree.calibration import FLOOR, OTHER_FLOOR, Calibration, Contrast, HarmlessWindow
 from ...safree.discriminant import Everyday
 from ...safree.languages import ENGLISH
@@ -123,6 +123,11 @@ def contrast(encoder: Encoder, store: Embeddings, subspace: ConceptSubspace, lan
 
     language: of the prompt that is judged. Phrases of the concept sets in that language count beside the concept's own.
     """
+    if not subspace.phrases:
+        raise SafreeError(
+            f"'{subspace.name}' is a list of names: they are found in prompts of SafreeConditioning alone. Connect a "
+            "ConceptSubspace with phrases here."
+        )
     space, more = subspace[encoder.key], concept_phrases(subspace.phrases, language)
     told = (subspace.phrases, subspace.retained, language, subspace.kin)
     hashed = hashlib.blake2b(repr(told).encode(), digest_size=16)

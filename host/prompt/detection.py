@@ -14,7 +14,7 @@ from ..text import families
 from ..text.embeddings import embeddings_of
 from ..text.encoders import Encoder
 from ..text.words import Word
-from . import by_language, calibration, plain_words
+from . import by_language, calibration, named, plain_words
 from .findings import Finding, note
 from .judged_prompt import JudgedPrompt, plan_of
 
@@ -39,11 +39,19 @@ class Detector:
     """One encoder, and the concepts that are looked for with it.
 
     encoders: how many are asked about the prompt; the limits are corrected for all
+    lists: concepts that are names of a list
     """
 
     encoder: Encoder
     subspaces: Sequence
     encoders: int
+    lists: Sequence = ()
+
+    @classmethod
+    def of(cls, encoder: Encoder, subspaces: Sequence, encoders: int) -> Detector:
+        """For subspaces of both kinds."""
+        phrased, lists = ([one for one in subspaces if bool(one.names) == named] for named in (False, True))
+        return cls(encoder, phrased, encoders, lists)
 
     def detect(self, words: list[Word], text: str, chunks, base) -> Detected:
         """The words of a prompt that lean into a concept: `text` is the prompt, `chunks` the host's tokens of it.
@@ -53,11 +61,21 @@ class Detector:
         own CONDITIONING of it.
         """
         findings = [Finding(self.encoder.key, word.text) for word in words]
+        readings, unread = {}, set()  # first word -> what is flagged as it can be read
+        if self.subspaces:
+            readings, unread = self._judge_phrases(words, text, chunks, base, findings)
+        if self.lists:
+            names = named.note_names(self.encoder, text, words, self.lists, findings)
+            readings |= {n: one for n, one in names.items() if n not in readings or one.words > readings[n].words}
+        return Detected(plain_words.merged(findings, readings), frozenset(unread))
+
+    def _judge_phrases(self, words: list[Word], text: str, chunks, base, findings) -> tuple[dict, set[str]]:
+        """Note what leans into concepts with phrases; (flagged readings by first word, languages that are not read)."""
         phrases = tuple(phrase for subspace in self.subspaces for phrase in subspace.phrases)
         written = plain_words.written(text, words, phrases)
         surely = [one for one in written if not one.guess]
         wholes, faint = _wholes(self.encoder, chunks, base), _faint(words, chunks)
-        readings: dict[int, plain_words.Written] = {}  # first word -> what is flagged as it can be read
+        readings: dict[int, plain_words.Written] = {}
         store, unread = embeddings_of(self.encoder), by_language.unknown(text)
         for part in by_language.parts(words, self.encoder.room):
             read = by_language.reads(self.encoder, store, part.language)
@@ -72,7 +90,7 @@ class Detector:
             loud = [i for i in numbers if i not in faint]
             if len(loud) < len(numbers):  # 'a (water:0) pistol' is no water pistol
                 self._judge_part(words, loud, known, findings)
-        return Detected(plain_words.merged(findings, readings), frozenset(unread))
+        return readings, unread
 
     def _stems(self, words: list[Word], numbers: list[int], known) -> list[plain_words.Written]:
         """Words of concepts with something attached to them, but for those inside an everyday phrase."""

@@ -34,6 +34,10 @@ def filter_conditioning(
         raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
     if not conditioning:
         raise SafreeError("the conditioning is empty. Connect the output of a text encode node.")
+    if lists := [one.name for one in subspaces if one.names]:
+        raise SafreeError(
+            f"'{lists[0]}' is a list of names, and conditioning holds no words to find them in. Use SafreeConditioning."
+        )
     limit, findings, filtered = threshold or THRESHOLD, [], []
     unguarded = Guarded([], "", Settings("conditioning", strength, threshold), tuple(subspaces), notes=NOTES)
     concepts = marks.fingerprints(unguarded.active)

@@ -101,6 +101,8 @@ def _check(text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings
     check_choice("self_validation", settings.validation, VALIDATIONS)
     if not subspaces:
         raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
+    if settings.mode != "adaptive" and (lists := [one.name for one in subspaces if one.names]):
+        raise SafreeError(f"mode {settings.mode!r} finds no names of a list ('{lists[0]}'). Choose mode 'adaptive'.")
     if text and not text.strip():
         raise SafreeError("the prompt holds only white space. Write a prompt, or leave it empty.")
 

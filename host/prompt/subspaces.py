@@ -11,7 +11,7 @@ from ..data import kinds
 from ..text.embeddings import Embeddings, embeddings_of
 from ..text.encoders import Encoder, encoders
 from ..text.words import Word
-from . import by_language, calibration
+from . import by_language, calibration, named
 
 LONGEST_PHRASE = 60  # tokens
 
@@ -43,6 +43,22 @@ def build_subspace(
         calibration.contrast(encoder, store, built)  # here, where its errors name the phrases
         store.save()
     return built
+
+
+def build_names(
+    clip, name: str, names: tuple[str, ...], strength: float = 1.0, retain: tuple[str, ...] = ()
+) -> ConceptSubspace:
+    """A concept of names, which are found by their spelling: none is encoded, however many there are.
+
+    retain: phrases in which a name is left alone
+    """
+    spaces = {}
+    for encoder in encoders(clip):
+        probe = embeddings_of(encoder).probes[0]
+        nothing = probe.new_zeros(0, len(probe))
+        spaces[encoder.key] = EncoderSubspace(nothing, nothing, probe, nothing)
+    named.name_list(names)  # here, where it takes its time
+    return ConceptSubspace(name, (), spaces, strength, retained=retain, names=names)
 
 
 def _embed(encoder: Encoder, store: Embeddings, phrases: tuple[str, ...]) -> torch.Tensor:

@@ -31,6 +31,8 @@ class ZeroShotJudge:
             raise SafreeError("no CLIP_VISION is connected. Load one with CLIPVisionLoader.")
         if not subspaces:
             raise SafreeError("no concept subspace is connected. Connect a ConceptSubspace.")
+        if lists := [one.name for one in subspaces if one.names]:
+            raise SafreeError(f"'{lists[0]}' is a list of names, which says nothing of pictures. Connect phrases.")
         if not 0 < rate <= 0.5:
             raise SafreeError(
                 f"rate is {rate}. Choose a share of everyday pictures above 0 and up to 0.5, such as 0.01."
