@@ -92,13 +92,16 @@ class NameList:
     def _plant(self, path: tuple[str, ...], name: str, common: bool) -> None:
         node = self._tree
         for word in path:
-            if word not in node:
-                node[word] = {}
-                if len(word) >= WORD and not common and word not in self._spelled.get(word, ()):
-                    for short in (word, *_without_one(word)):
-                        self._spelled.setdefault(short, []).append(word)
-            node = node[word]
+            if not common and word not in node:
+                self._note_spellings(word)
+            node = node.setdefault(word, {})
         node.setdefault(END, (name, common))
+
+    def _note_spellings(self, word: str) -> None:
+        """Note by what a word of a name is known when one of its letters is missing, or another one's."""
+        if len(word) >= WORD and word not in self._spelled.get(word, ()):
+            for short in (word, *_without_one(word)):
+                self._spelled.setdefault(short, []).append(word)
 
     def find(self, text: str) -> list[Named]:
         """The names in a prompt, from left to right, none overlapping; the longest at each place.
@@ -150,12 +153,13 @@ class NameList:
         found = {**dict.fromkeys(plain, 0), **({word[:-1]: 1} if word.endswith("s") else {})}
         if len(word) < WORD or word in self._common or word in self._real:
             return list(found.items())
-        for one in plain:
-            for short in (one, *_without_one(one)):
-                for other in self._spelled.get(short, ()):
-                    if _one_edit(one, other):
-                        found.setdefault(other, 1)
-        return list(found.items())
+        close = (other for one in plain for other in self._near(one))
+        return list((dict.fromkeys(close, 1) | found).items())
+
+    def _near(self, word: str) -> set[str]:
+        """The words of names that a word is one letter away from."""
+        known = (self._spelled.get(short, ()) for short in (word, *_without_one(word)))
+        return {other for words in known for other in words if _one_edit(word, other)}
 
     def _letters_apart(self, folded: Folded) -> Iterator[Named]:
         """Names of which every letter stands by itself: 'a d a q u i l l'."""
