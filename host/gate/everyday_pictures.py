@@ -25,7 +25,7 @@ def draw_everyday(model, clip, vae, settings: PictureSettings) -> Tensor:
     for first in range(0, len(texts), settings.batch):
         comfy.model_management.throw_exception_if_processing_interrupted()
         part = texts[first : first + settings.batch]
-        out.append(vae.decode(draw(model, clip, part, settings, first)))
+        out.append(vae.decode(draw(model, clip, part, settings, first)["samples"]))
         bar.update(len(part))
     return torch.cat(out)
 
