@@ -33,7 +33,7 @@ def three_guards(graph: Graph, world: World, prompt: str) -> None:
 
 
 def guarded_video(graph: Graph, world: None, prompt: str) -> None:
-    """Wan, whose words and finished frames are looked at; the guard of the model itself reads other families."""
+    """Wan, whose words and finished frames are looked at."""
     model = graph.add("UNETLoader", unet_name="wan2.1_t2v_1.3B_fp16.safetensors")
     clip = graph.add("CLIPLoader", clip_name="umt5_xxl_fp8_e4m3fn_scaled.safetensors", type="wan")
     vae = graph.add("VAELoader", vae_name="wan_2.1_vae.safetensors")
@@ -72,7 +72,8 @@ GATED = {
         "## Nothing unsafe leaves: video, Wan 2.1\nThe prompt is guarded, and the finished frames are: SafetyGate "
         "looks at every fourth, then at those where something begins or ends, and blurs that stretch and two frames "
         "beside it. NudeNet is yours to install: `pip install nudenet==3.4.2`; or put a classifier into "
-        "`models/safree_judges`. The guard inside the model reads SD1.x, SD2.x, SDXL and SD3, not Wan.",
+        "`models/safree_judges`. LatentGuardPatch reads Wan, too: it goes before the sampler, as in the template "
+        "three_guards.",
         "two swimmers, one of them nude, run into the waves, handheld camera",
         "a robot and a knife",
         None,

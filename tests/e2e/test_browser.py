@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 
 import pytest
+import torch
+from PIL import Image
 
+from bench.world.composed import compose
 from dev import setup_host
 from dev.browser import REASON
 from dev.editor import CHROMIUM, VIEWPORT, open_editor
+from dev.generate.workflow_graph import Graph
 from dev.server import Server
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
@@ -55,6 +60,24 @@ def presence_file():
     shutil.copy(setup_host.ASSETS / "presence_weapon.safetensors", path)
     yield path.name
     path.unlink()
+
+
+@pytest.fixture
+def gated(editor, presence_file):
+    """A workflow of the editor: a picture that shows a weapon before SafetyGate, with LatentLook as its judge."""
+    picture = setup_host.base() / "input" / "browser_gate.png"
+    picture.parent.mkdir(exist_ok=True)
+    pixels = compose(("pistol",), random.Random(4)).movedim(0, -1) * 255
+    Image.fromarray(pixels.round().to(torch.uint8).numpy()).save(picture)
+    graph = Graph(editor.evaluate("() => fetch('/object_info').then((reply) => reply.json())"), "")
+    model = graph.add("CheckpointLoaderSimple", ckpt_name=setup_host.CHECKPOINT)
+    presence = graph.add("LoadConceptPresence", filename=presence_file)
+    judge = graph.add("LatentLookJudge", model=model[0], vae=model[2], presences=presence[0])
+    shown = graph.add("LoadImage", image=picture.name)
+    gate = graph.add("SafetyGate", images=shown[0], judges=judge[0])
+    graph.add("PreviewImage", images=gate[0])
+    yield graph.editor()
+    picture.unlink()
 
 
 @pytest.fixture(autouse=True)
@@ -349,6 +372,27 @@ def test_nodes_2_0_show_the_same_panel(editor):
         shoot(editor, "nodes_2_0")
         assert "pistol" in texts(editor, ".safree-word.safree-flagged")
         assert editor.locator(".safree-word.safree-flagged").first.is_visible()
+    finally:
+        setting(editor, "Comfy.VueNodes.Enabled", False)
+
+
+@pytest.mark.parametrize("canvas", ["classic", "nodes_2_0"])
+def test_the_gate_shows_what_it_acted_on_as_a_few_pixels(editor, gated, canvas):
+    setting(editor, "Comfy.VueNodes.Enabled", canvas == "nodes_2_0")
+    of_type(gated, "SafetyGate")["widgets_values"][2] = {"classic": 8, "nodes_2_0": 9}[
+        canvas
+    ]  # not in the server's cache
+    try:
+        load(editor, gated)
+        run(editor)
+        frame(editor, "SafetyGate")
+        shoot(editor, f"gate_{canvas}")
+        assert texts(editor, ".safree-verdict") == ["Found weapon: 1 of 1 pictures blurred."]
+        (picture,) = editor.query_selector_all(".safree-pictures img")
+        assert picture.is_visible()
+        assert max(picture.evaluate("(image) => [image.naturalWidth, image.naturalHeight]")) <= 7
+        assert "weapon" in picture.get_attribute("alt")
+        assert "image" not in properties(saved(editor)), "a saved workflow holds no picture"
     finally:
         setting(editor, "Comfy.VueNodes.Enabled", False)
 
