@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .language import command as language
 from .language.encoders import NAMES, Encoder
+from .paper import command as paper
+from .paper import results
 from .run import cluster
 from .world.prompts import SEED
 
@@ -94,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     names.add_argument("--split", choices=("dev", "held", "all"), default="held", help="of the sentences")
     names.add_argument("--lang-clip", type=Path, help="folder of lang-clip")
     language.add_parser(commands, common)
+    paper.add_parser(commands, common)
+    results.add_parser(commands, common)
 
     gate = commands.add_parser("gate", help="the small benchmark of continuous integration, against baseline.json")
     gate.add_argument("--accept", action="store_true", help="make the figures measured now the accepted ones")
@@ -142,7 +146,9 @@ def main() -> None:
         "leaving": _leaving,
         "names": _names,
         "overhead": _overhead,
+        "paper": paper.run,
         "prompts": _prompts,
+        "results": results.run,
         "soak": _soak,
         "start": _start,
         "unasked": _unasked,

@@ -83,13 +83,14 @@ def place(arguments: argparse.Namespace):
 class Here:
     """This process as the only worker."""
 
-    shared = False
+    shared, workers = False, 1
 
     def __init__(self, gpu: bool = False):
         self._gpu = gpu
 
     @contextlib.contextmanager
     def open(self, plan: Plan):
+        """What measures the plan's shards; `workers` of them at once."""
         self._measurer = plan.start(self._gpu)
         self.identity, self.about = self._measurer.identity, self._measurer.about
         yield self
@@ -155,7 +156,7 @@ class Pool:
     shared = True
 
     def __init__(self, ray, plan: Plan, count: int, gpu: bool):
-        self._ray = ray
+        self._ray, self.workers = ray, count
         kind = ray.remote(num_cpus=1, num_gpus=int(gpu), max_restarts=-1)(Worker)
         self._actors = [kind.remote(plan, gpu) for _ in range(count)]
         self._idle: list = []

@@ -27,6 +27,9 @@ class Kept:
             with open(path, "a", encoding="utf-8") as file:
                 file.write("\n")
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def get(self, key: str) -> dict | None:
         return self._known.get(key)
 

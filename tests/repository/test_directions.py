@@ -35,6 +35,7 @@ BENCH = {
     "cost": {"world", "run"},
     "attacks": {"world", "run"},
     "language": {"world", "run"},
+    "paper": {"world", "run"},
 }
 EVERY_FOLDER = (*LAYERS, *TOOLS)
 

@@ -35,7 +35,7 @@ TOOLS = {
     ),
     "bench": (
         {"torch", "numpy", "PIL", "comfy", "folder_paths", "safetensors", "tqdm", "psutil", "transformers"}
-        | {"matplotlib", "nudenet", "ray"},  # optional
+        | {"matplotlib", "nudenet", "ray", "onnxruntime", "torchmetrics"},  # optional
         {"headless", "dev", "safree"},
     ),
 }
