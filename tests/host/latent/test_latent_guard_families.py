@@ -36,7 +36,7 @@ READ = [
     *("PixArt", "HunyuanImage 2.1", "HunyuanDiT", "HiDream", "Omnigen2", "Ovis-Image", "Anima", "Cosmos Predict2"),
     *("Wan 2.1", "LTXV", "HunyuanVideo", "HunyuanVideo 1.5", "Mochi", "Kandinsky 5 video", "Kandinsky 5 image"),
 ]
-NO_MASK = ["HunyuanVideo 1.5"]  # ComfyUI's own code fails there
+NO_MASK = ["HunyuanVideo 1.5", "Kandinsky 5 video"]  # ComfyUI's own code fails there
 REFUSED = ["Stable Cascade, stage C", "Stable Cascade, stage B", "LTX-2"]
 CASES = [*READ, *(f"{name}, single blocks" for name in DEEPER)]
 # Families whose conditioning takes pictures to edit or to refer to; ComfyUI puts their tokens beside the picture's.
