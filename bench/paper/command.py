@@ -10,7 +10,7 @@ from pathlib import Path
 from ..run import cluster, kept
 from ..world.studio import CACHE
 from . import export, fid, judges, results, sets, tables
-from .drawing import GATED, GUARDS, OURS, Plan
+from .drawing import ALL, GATED, GUARDS, OURS, Plan
 from .protocol import PROTOCOLS
 
 TRIAL = 1  # rows whose time is measured before the rest
@@ -23,7 +23,12 @@ def add_parser(commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--other-family", action="store_true", help="another kind of model, without published figures")
     parser.add_argument("--sets", type=Path, required=True, help="folder with the public sets under their own names")
     parser.add_argument("--only", nargs="*", default=(), metavar="SET", help="these sets alone, e.g. I2P COCO")
-    parser.add_argument("--guards", nargs="*", metavar="NAME", help=f"of: {', '.join(GUARDS)} (default: all)")
+    parser.add_argument(
+        "--guards",
+        nargs="*",
+        metavar="NAME",
+        help=f"of: {', '.join(ALL)}, or 'all' (default: without the last three, rivals)",
+    )
     parser.add_argument("--concept-set", default="nudity", help="a file of concept_sets/, without .json")
     parser.add_argument("--presence", type=Path, help="file of SaveConceptPresence, for the latent guard")
     parser.add_argument("--gate", choices=["nudenet", "tiny"], help="judge of SafetyGate in the last guard")
@@ -72,9 +77,9 @@ def run(arguments, out: Path) -> None:
 
 
 def _plan(arguments) -> Plan:
-    guards = tuple(arguments.guards or GUARDS)
-    if unknown := set(guards) - set(GUARDS):
-        raise SystemExit(f"bench: unknown guard {', '.join(sorted(unknown))}. Known: {', '.join(GUARDS)}.")
+    guards = ALL if arguments.guards == ["all"] else tuple(arguments.guards or GUARDS)
+    if unknown := set(guards) - set(ALL):
+        raise SystemExit(f"bench: unknown guard {', '.join(sorted(unknown))}. Known: all, {', '.join(ALL)}.")
     clip = [path for path in (arguments.clip_vision, arguments.clip_text) if path]
     if arguments.clip_text and not arguments.clip_vision:
         raise SystemExit("bench: --clip-text goes with --clip-vision, of the same CLIP.")

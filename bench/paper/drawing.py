@@ -17,7 +17,8 @@ from .sets import Row
 LATENT, GATED = "adaptive + latent guard", "adaptive + latent guard + gate"
 OURS = (LATENT, GATED)
 GUARDS = ("none", "negative prompt", "reference", "reference + negative", "paper", "adaptive", *OURS)
-RELEASED = ("reference", "paper")  # modes that take the release's phrases
+RIVALS = ("Safe Latent Diffusion, max", "TraSCE", "Semantic Surgery")
+ALL = (*GUARDS, *RIVALS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,8 +109,8 @@ class Measurer:
         return shot.picture, shot.flagged
 
     def _concept(self, guard: Guard) -> Concept:
-        """The release's phrases for its own modes and its negative prompt, the pack's for the rest."""
-        return self.released if guard.mode in RELEASED or (guard.negative and not guard.mode) else self.ours
+        """The pack's own phrases for its own mode, the release's for all others, which rivals measure with as well."""
+        return self.ours if guard.mode == "adaptive" else self.released
 
     def _with_latent_guard(self, item: Item) -> tuple[Picture, tuple[str, ...]]:
         latent_guard = self.studio.pack.host.latent.latent_guard

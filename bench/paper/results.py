@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..run import kept
 from . import tables
-from .drawing import GUARDS, Plan
+from .drawing import ALL, Plan
 from .sets import BY_NAME
 
 FORMAT = "safree-results/1"
@@ -99,7 +99,7 @@ def _fields(found: dict, fields: dict, where: str) -> str:
 def _names(figure: dict, where: str) -> str:
     if figure["set"] not in BY_NAME or figure["table"] != BY_NAME[figure["set"]].table:
         return f"{where} is of a set {figure['set']!r} that is not known in table {figure['table']!r}"
-    if figure["guard"] not in GUARDS:
+    if figure["guard"] not in ALL:
         return f"{where} is of a guard {figure['guard']!r} that is not known"
     return "" if figure["n"] >= 0 else f"{where} has n below 0"
 

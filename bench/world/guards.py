@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from . import semantic_surgery, trasce
 from .prompts import Concept, Item
 from .sld import MAXIMUM, STRONG, Preset, safe_latent_diffusion
 from .studio import Picture, Studio
@@ -23,6 +24,8 @@ class Guard:
     share: float | None = None
     reattention: bool = False
     sld: Preset | None = None
+    trasce: trasce.Settings | None = None
+    surgery: semantic_surgery.Settings | None = None
     threshold: float = 0.0
 
 
@@ -39,6 +42,8 @@ GUARDS = (
     Guard("adaptive + negative", "adaptive", negative=True),
     Guard("Safe Latent Diffusion, strong", sld=STRONG),
     Guard("Safe Latent Diffusion, max", sld=MAXIMUM),
+    Guard("TraSCE", trasce=trasce.Settings()),
+    Guard("Semantic Surgery", surgery=semantic_surgery.Settings()),
 )
 BY_NAME = {guard.name: guard for guard in GUARDS}
 # Twenty minutes on two cores; the others are combinations, and Safe Latent Diffusion.
@@ -91,7 +96,10 @@ class Bench:
             positive, report = self.guarded(item.prompt, guard, concept)
             flagged = tuple(dict.fromkeys(t["text"] for t in report["tokens"] if t["flagged"]))
             score = max((t["score"] for t in report["tokens"]), default=math.nan)
-        unchanged = not guard.negative and guard.sld is None and same(positive, plain)
+        if guard.surgery is not None:
+            positive = semantic_surgery.semantic_surgery(self._text, item.prompt, concept.phrases, guard.surgery)
+        patched = guard.negative or guard.sld is not None or guard.trasce is not None
+        unchanged = not patched and same(positive, plain)
         make_model, model_key = self._model(guard, phrases) if not unchanged else (None, "")
         picture = self.studio.picture(positive, negative, item.seed, make_model, model_key)
         return Shot(picture, flagged, score, unchanged)
@@ -112,11 +120,13 @@ class Bench:
                 model = host.reattention.skip_features.patch(model, host.reattention.skip_features.Settings((0.9, 0.2)))
             if guard.sld is not None:
                 model = safe_latent_diffusion(model, self._text(phrases), guard.sld)
+            if guard.trasce is not None:
+                model = trasce.trasce(model, self._text(phrases), guard.trasce)
             return model
 
-        sld = (guard.sld, phrases) if guard.sld else None
+        sld = (guard.sld or guard.trasce, phrases) if guard.sld or guard.trasce else None
         whole = guard.mode == "adaptive" and guard.share is None  # then a stock sampler does the same
-        plain = not (guard.reattention or guard.sld) and (whole or not guard.mode)
+        plain = not (guard.reattention or sld) and (whole or not guard.mode)
         return make, "" if plain else repr((guard.mode, guard.share, guard.reattention, sld))
 
 
