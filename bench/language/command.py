@@ -26,13 +26,14 @@ def add_parser(commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--modes", nargs="+", default=["adaptive"], choices=MODES, help="the last two are slow")
     parser.add_argument("--threshold", type=float, default=0.0, help="as in SafreeConditioning; 0 is automatic")
     parser.add_argument("--csv", type=Path, help="sentences with columns set, concept, prompt, instead of the pack's")
+    parser.add_argument("--public", type=Path, help="T2VSafetyBench's folder, CoPro_v1.0.json, or I2P's CSV")
     parser.add_argument("--split", default="dev", choices=["dev", "held", "all"], help="of the pack's own sentences")
     parser.add_argument("--languages", type=_names, default=[], metavar="CODE,CODE", help="those sentences; or: all")
     parser.add_argument("--spellings", action="store_true", help="harmful sentences, their words written to be missed")
     cluster.add_options(parser)
     parser.add_argument("--limit", type=int, default=0, help="at most about so many sentences (0: all)")
     parser.add_argument("--alone", action="store_true", help="leave out the guard with all sets together")
-    parser.add_argument("--show-text", action="store_true", help="show the sentences of a --csv among the worst cases")
+    parser.add_argument("--show-text", action="store_true", help="show sentences of --csv or --public as worst cases")
     parser.add_argument(
         "--concept", metavar="'PHRASE; PHRASE'", help="only say what a concept of these phrases catches"
     )
@@ -47,8 +48,9 @@ def _names(text: str) -> list[str]:
 
 def run(arguments, out: Path) -> None:
     """Measure, write report.md, results.json and curves.png to `out`; ends the program where something is amiss."""
-    if arguments.write_sets and arguments.csv:
-        raise SystemExit("bench: --write-sets goes with the pack's own sentences, not with --csv.")
+    foreign = arguments.public or arguments.csv
+    if arguments.write_sets and foreign:
+        raise SystemExit("bench: --write-sets goes with the pack's own sentences, not with --csv or --public.")
     inprocess.boot(cpu=bool(arguments.ray) or not arguments.gpu)
     pack = inprocess.load_pack()
     if arguments.concept or arguments.few_phrases:
@@ -67,8 +69,8 @@ def run(arguments, out: Path) -> None:
                         found += runs.measure(pack, name, pool, mode, arguments.threshold, sentences, known)
         except cluster.AMISS as error:
             raise SystemExit(f"bench: {error}") from error
-    source = arguments.csv.name if arguments.csv else f"the pack's own, split {arguments.split}"
-    show = arguments.show_text or not arguments.csv
+    source = foreign.name if foreign else f"the pack's own, split {arguments.split}"
+    show = arguments.show_text or not foreign
     document = report.write(pack, found, seconds, out, f"{len(sentences)} sentences: {source}.", show)
     _draw(pack, found, out / "curves.png")
     if arguments.write_sets:
@@ -80,6 +82,8 @@ def run(arguments, out: Path) -> None:
 
 def _sentences(pack, arguments) -> list:
     """The sentences that the command line asks for."""
+    if arguments.public:
+        return sources.public(pack, arguments.public, arguments.limit)
     if arguments.csv:
         return sources.from_csv(pack, arguments.csv, arguments.limit)
     if arguments.languages:

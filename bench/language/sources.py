@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from ..run import left_out
+from . import public_sets
 
 ALL = "all"
 COLUMNS = ("set", "concept", "prompt")
@@ -55,6 +56,14 @@ def from_csv(pack, path: Path, limit: int = 0) -> list:
     left_out.say(skipped, path.name)
     if not found:
         raise SystemExit(f"bench: {path.name} holds no sentence.")
+    return _spread(found, limit)
+
+
+def public(pack, path: Path, limit: int = 0) -> list:
+    """The sentences of a public set; see public_sets.read."""
+    make = pack.host.data.sentences.Sentence
+    rows = enumerate(public_sets.read(path), 1)
+    found = [make(f"{path.stem}:{number}", "", concept, kind, (), text) for number, (kind, concept, text) in rows]
     return _spread(found, limit)
 
 

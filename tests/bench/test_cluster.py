@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import paper_sets
 import psutil
 import pytest
 import torch
@@ -198,6 +199,24 @@ def test_language_comes_out_as_in_one_process_with_the_run_killed_and_then_a_wor
     assert [pair for pair in pairs if not _alike(*pair)] == []
     one, other = (json.loads((folder / results).read_text()) for folder in (tmp_path / "alone", tmp_path))
     assert _alike(*([_without_costs(run) for run in part["runs"]] for part in (one, other)))
+
+
+def test_the_paper_s_tables_come_out_on_two_workers_as_in_one_process(start, pack, nodes, tmp_path):
+    sets = paper_sets.write(tmp_path / "sets")
+    guards = ("none", "negative prompt", "adaptive")
+
+    def options(folder: Path) -> tuple[str, ...]:
+        own = ("--out", str(folder), "--pictures", str(folder / "pictures"), "--guards", *guards)
+        quick = ("--steps", "1", "--size", "128", "--concept-set", "weapons", "--family", "weapon", "--limit", "1")
+        return ("paper", "--sets", str(sets), *own, *quick)
+
+    single(*options(tmp_path / "alone"))
+    (tmp_path / "shared").mkdir()
+    process = start(*options(tmp_path / "shared"))
+    done(process, tmp_path, "2 workers, on a CPU each")
+    for name in ("report.md", "results.json", "rows.csv"):
+        one, other = ((tmp_path / folder / "paper" / name).read_text() for folder in ("alone", "shared"))
+        assert one == other
 
 
 def _without_costs(row: dict) -> dict:
