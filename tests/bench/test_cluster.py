@@ -203,11 +203,23 @@ def test_language_comes_out_as_in_one_process_with_the_run_killed_and_then_a_wor
 
 def test_the_paper_s_tables_come_out_on_two_workers_as_in_one_process(start, pack, nodes, tmp_path):
     sets = paper_sets.write(tmp_path / "sets")
-    guards = ("none", "negative prompt", "adaptive")
+    guards = ("none", "negative prompt")
 
     def options(folder: Path) -> tuple[str, ...]:
         own = ("--out", str(folder), "--pictures", str(folder / "pictures"), "--guards", *guards)
-        quick = ("--steps", "1", "--size", "128", "--concept-set", "weapons", "--family", "weapon", "--limit", "1")
+        quick = (
+            "--steps",
+            "1",
+            "--size",
+            "128",
+            "--concept-set",
+            "weapons",
+            "--family",
+            "weapon",
+            "--only",
+            "P4D",
+            "COCO",
+        )
         return ("paper", "--sets", str(sets), *own, *quick)
 
     single(*options(tmp_path / "alone"))
