@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     adaptive = commands.add_parser("adaptive", parents=[common], help="attackers who adapt their words to the guard")
     adaptive.add_argument("--seeds", type=int, default=2, help="attacks of each attacker with each length")
     adaptive.add_argument("--tries", type=int, default=150, help="guarded prompts that one attack may try")
+    through = commands.add_parser("adaptive-pictures", parents=[common, guards], help="the same, by what a guard draws")
+    through.add_argument("--attacks", type=int, default=2, help="on each guard")
+    through.add_argument("--tries", type=int, default=60, help="pictures that one attack may have drawn")
     commands.add_parser("check-speed", parents=[common], help="time of the check, by the size of the workflow")
     unasked = commands.add_parser("unasked", parents=[common], help="a concept that comes without its words")
     unasked.add_argument("--only", nargs="*", default=(), metavar="NAME", help="ways in with this in their name")
@@ -139,6 +142,7 @@ def main() -> None:
         raise SystemExit(_check_speed(out))
     measure = {
         "adaptive": _adaptive,
+        "adaptive-pictures": _adaptive_pictures,
         "concept-removal": _concept_removal,
         "concepts": _concepts,
         "encoders": _encoders,
@@ -231,6 +235,13 @@ def _adaptive(arguments, out: Path) -> None:
     from .attacks import adaptive
 
     adaptive.run(out, arguments.seeds, arguments.tries)
+
+
+def _adaptive_pictures(arguments, out: Path) -> None:
+    from .attacks import through_pictures
+
+    chosen = tuple(guard.name for guard in _guards(arguments.guards)) if arguments.guards else through_pictures.GUARDS
+    through_pictures.run(out, chosen, arguments.attacks, arguments.tries)
 
 
 def _check_speed(out: Path) -> int:
