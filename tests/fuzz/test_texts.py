@@ -104,12 +104,13 @@ def test_a_weight_without_end_is_refused(pack, clip, pistol, weight):
 
 @fault("NaN, infinity or any number as strength, threshold or scale", "a clear error, never an unchecked prompt")
 def test_numbers_outside_their_range_are_refused(pack, fuzz):
-    report, reattention, subspace = pack.host.report.reports, pack.host.reattention.skip_features, pack.safree.subspace
+    findings, subspace = pack.host.prompt.findings, pack.safree.subspace
+    reattention = pack.host.reattention.skip_features
 
     def check(value):
         for make, most in (
-            (lambda: report.Settings(strength=value), 1),
-            (lambda: report.Settings(threshold=value), 1),
+            (lambda: findings.Settings(strength=value), 1),
+            (lambda: findings.Settings(threshold=value), 1),
             (lambda: reattention.Settings((0.9, value)), 1),
             (lambda: reattention.Settings((0.9,), value), 1),
             (lambda: subspace.ConceptSubspace("name", ("gun",), {}, value), 2),
