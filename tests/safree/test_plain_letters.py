@@ -45,7 +45,7 @@ def test_marks_behind_a_letter_belong_to_it_and_those_behind_the_last_do_not():
 
 @pytest.mark.parametrize(
     ("char", "name"),
-    [("\U0001f52b", "pistol"), ("\u2190", ""), ("a", ""), ("\u2603", "snowman"), ("\u00a9", ""), ("\u2694", "crossed swords")],
+    [("\U0001f52b", "pistol"), ("\u2190", ""), ("a", ""), ("\u2603", "snowman"), ("\u00a9", ""), ("\u26fa", "tent")],
 )
 def test_emoji_are_pictures_with_a_name(char, name):
     assert emoji(char) == name

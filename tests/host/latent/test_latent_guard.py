@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -322,7 +321,7 @@ def test_the_report_is_drawn(pack, guard, model, guarded, empty, latent, always)
     assert drawn.shape[1] > bare.shape[1]
 
 
-def test_what_is_learned_finds_what_it_learned(pack, model, clip, weapons):
+def test_what_is_learned_finds_what_it_learned(pack, model, clip, weapons, kept_on_disk):
     """The whole way, at a size that says nothing about how well it works: bench/unasked/command.py does."""
     settings = pack.host.latent.learn_presence.PictureSettings(pictures=16, steps=2, width=64, height=64, batch=8)
     concept = pack.host.latent.learn_presence.learn(model, clip, weapons, settings)
@@ -334,14 +333,16 @@ def test_what_is_learned_finds_what_it_learned(pack, model, clip, weapons):
     assert kept_on_disk() == []
 
 
-def kept_on_disk() -> list:
-    """What learning a presence left in ComfyUI's temporary folder."""
+@pytest.fixture
+def kept_on_disk(tmp_path, monkeypatch):
+    """What learning a presence left in ComfyUI's temporary folder, here one that no other test writes to."""
     import folder_paths
 
-    return list(Path(folder_paths.get_temp_directory()).glob("safree_*"))
+    monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
+    return lambda: list(tmp_path.glob("safree_*"))
 
 
-def test_an_interrupt_leaves_no_features_on_the_disk(pack, model, clip, weapons, monkeypatch):
+def test_an_interrupt_leaves_no_features_on_the_disk(pack, model, clip, weapons, kept_on_disk, monkeypatch):
     import comfy.model_management as management
 
     record, calls = pack.host.latent.feature_files.Recorder._record, []
@@ -361,7 +362,7 @@ def test_an_interrupt_leaves_no_features_on_the_disk(pack, model, clip, weapons,
     assert kept_on_disk() == []
 
 
-def test_a_full_disk_is_an_error_that_says_what_helps(pack, model, clip, weapons, monkeypatch):
+def test_a_full_disk_is_an_error_that_says_what_helps(pack, model, clip, weapons, kept_on_disk, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
