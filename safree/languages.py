@@ -34,6 +34,10 @@ class Profile:
     words: frozenset[str] = frozenset()
     letters: frozenset[str] = frozenset()
 
+    def weight(self, word: str) -> float:
+        """What a word in lower case says for this language."""
+        return FUNCTION if word in self.function else OTHER * (word in self.words)
+
 
 @dataclasses.dataclass(frozen=True)
 class Attached:
@@ -90,15 +94,11 @@ def _by_script(words: Sequence[str], counted: collections.Counter, profiles: lis
 
 def _by_words(words: Sequence[str], profiles: list[Profile]) -> str:
     scores = dict.fromkeys((profile.code for profile in profiles), 0.0)
-    for word in words:
-        for weight, holders in (
-            (FUNCTION, [p.code for p in profiles if word in p.function]),
-            (OTHER, [p.code for p in profiles if word in p.words]),
-        ):
-            for code in holders:
-                scores[code] += weight / len(holders)
-            if holders:
-                break
+    for word in words:  # 'car' is a function word of French, and an English word all the same
+        weights = {p.code: p.weight(word) for p in profiles}
+        holders = [code for code, weight in weights.items() if weight]
+        for code in holders:
+            scores[code] += weights[code] / len(holders)
     letters = {char for word in words for char in word if not char.isascii()}
     for profile in profiles if letters else ():
         scores[profile.code] += OTHER * bool(profile.letters & letters)

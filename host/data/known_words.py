@@ -136,6 +136,13 @@ def everyday() -> frozenset[str]:
 
 
 @functools.cache
+def in_phrases() -> frozenset[str]:
+    """The words of everyday phrases and of names of people; harmless prompts hold some in other languages."""
+    known = vocabulary.load()
+    return frozenset(word for text in (*known.phrases, *known.names) for word in plan.pieces(text))
+
+
+@functools.cache
 def usual() -> frozenset[str]:
     """Everyday words that stand by themselves: not 'gun', which is there as a part of 'glue gun' alone."""
     known = vocabulary.load()

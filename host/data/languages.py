@@ -153,7 +153,7 @@ def _of_other(code: str) -> EverydayLanguage:
 def profiles() -> tuple[Profile, ...]:
     """What tells each language, English first; those last that are known by sight only."""
     function = frozenset(vocabulary.load().joining)
-    english = Profile(ENGLISH, "English", frozenset(["LATIN"]), function, known_words.everyday())
+    english = Profile(ENGLISH, "English", frozenset(["LATIN"]), function, known_words.in_phrases())
     others = json.loads(OTHERS.read_text(encoding="utf-8"))["languages"]
     by_sight = [_by_sight(code, other) for code, other in others.items()]
     return (english, *(language.profile for language in load().values()), *by_sight)

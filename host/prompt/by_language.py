@@ -125,7 +125,9 @@ def of_phrases(phrases: tuple[str, ...]) -> dict[str, list[str]]:
     if latin:
         words = [word for phrase in latin for word in plan.pieces(phrase)]
         code = languages.recognise(words, data.profiles())
-        surely = 2 * sum(word in _words(code) for word in words) > len(words)  # names hold a 'van' or a 'da'
+        own = sum(word in _words(code) for word in words)
+        # names hold a 'van' or a 'da'; 'car', 'accident' and 'crash' are French words, too
+        surely = 2 * own > len(words) and own > sum(word in known_words.everyday() for word in words)
         found.setdefault(code if surely else ENGLISH, []).extend(latin)
     return found
 
