@@ -9,6 +9,7 @@ import weakref
 import pytest
 import tiny_families
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tracing import encode
 
@@ -117,8 +118,52 @@ def test_a_lora_on_the_text_encoder_has_a_store_of_its_own(pack, fresh, clip):
     assert changed.add_patches({name: ("diff", (0.2 * torch.randn(768, 768),))}, 1.0)
     one, two = store_of(pack, clip), store_of(pack, changed)
     assert one is not two
-    assert not one.same(two.probes)
+    assert not one.same(two.probes, one.table)
     assert store_of(pack, clip) is one
+
+
+@pytest.mark.fault(
+    "an encoder that differs from a known one in a few words", "nothing that is kept of the other counts"
+)
+def test_an_encoder_with_three_other_rows_in_its_token_table_has_a_store_of_its_own(
+    pack, fresh, clip, encoder, rows_of, comfy_nodes
+):
+    other = tiny_families.FAMILIES["SD1.x"].text.clip()
+    first, second = (
+        pack.host.text.encoders.encoders(one)[0] for one in (other, tiny_families.FAMILIES["SD1.x"].text.clip())
+    )
+    with torch.no_grad():
+        second.model.load_state_dict(first.model.state_dict())
+        ids = [row.tokens[row.first] for row in rows_of(["pistol", "grape", "elder"])]
+        second.table[ids] += 1.0
+    one, two = store_of(pack, other), store_of(pack, second.clip)
+    torch.testing.assert_close(one.probes, two.probes)
+    assert one is not two
+    one.embed(first, rows_of(WORDS))
+    one.save()
+    fresh()
+    assert len(store_of(pack, second.clip)) == 0
+    assert len(store_of(pack, other)) == len(WORDS)
+
+
+def test_the_same_weights_loaded_twice_share_a_store(pack, fresh):
+    one, two = (tiny_families.FAMILIES["SD1.x"].text.clip() for _ in range(2))
+    two.cond_stage_model.load_state_dict(one.cond_stage_model.state_dict())
+    assert store_of(pack, one) is store_of(pack, two)
+
+
+@pytest.mark.fault(
+    "a LoRA that changes rows of the token table", "what is kept counts for it alone, and not after a restart"
+)
+def test_a_lora_on_the_token_table_is_believed_nothing(pack, fresh, clip, rows_of, tmp_path):
+    name = next(n for n in clip.cond_stage_model.state_dict() if n.endswith("token_embedding.weight"))
+    changed = clip.clone()
+    assert changed.add_patches({name: ("diff", (torch.zeros(clip.cond_stage_model.state_dict()[name].shape),))}, 1.0)
+    one, two = store_of(pack, clip), store_of(pack, changed)
+    assert one is not two
+    two.embed(pack.host.text.encoders.encoders(changed)[0], rows_of(WORDS))
+    two.save()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_clone_with_equal_weights_shares_the_store(pack, fresh, clip, calls):
@@ -177,7 +222,9 @@ def change(path, **changes) -> None:
         value = tensors.pop(name)
         if how:
             tensors[name] = how(value)
-    save_file(tensors, path, metadata={"format": "safree-calibration-1", "encoder": "l"})
+    with safe_open(str(path), framework="pt") as file:
+        header = file.metadata()
+    save_file(tensors, path, metadata=header)
 
 
 @pytest.mark.fault("a damaged or foreign calibration file", "a line in the log, and it is made anew")
