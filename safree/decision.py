@@ -211,6 +211,22 @@ def suspects(
     return sorted({found.unit for found in _Search(rules, views, leanings, harmless).over()})
 
 
+def beside_suspects(
+    rules: Sequence[Rule], views: Sequence[View], leanings: list[list[float]], harmless: Sequence[bool]
+) -> dict[int, frozenset[int]]:
+    """window -> harmless units in it that lean by themselves, where another unit is over a limit.
+
+    The boy in 'a boy with a water pistol' is no weapon because of the pistol beside him.
+    """
+    search = _Search(rules, views, leanings, harmless)
+    found = {}
+    for window in sorted({over.window for over in search.over()}):
+        idle = [n for n in views[window].units if harmless[n] and max(rule.alone[n] for rule in rules) > EVERYDAY]
+        if idle:
+            found[window] = frozenset(idle)
+    return found
+
+
 def unclear(
     rules: Sequence[Rule], views: Sequence[View], around: list[list[float]], harmless: Sequence[bool]
 ) -> list[int]:

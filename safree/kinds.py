@@ -83,6 +83,17 @@ class Tree:
     def size(self, number: int) -> int:
         return self.ends[number] - number
 
+    def share_of(self, text: str, kind: str) -> float:
+        """How much of the use of a word or compound means something of the kind that `kind` names at its widest.
+
+        >>> Tree.of(["agun", "brevolver3", "acogwheel", "brevolver7"]).share_of("revolvers", "gun")
+        0.3
+        """
+        widest = max((number for number, _ in self.find(kind)), key=self.size, default=None)
+        if widest is None:
+            return 0.0
+        return sum(share for number, share in self.find(text) if widest <= number < self.ends[widest])
+
 
 def _word(text: str) -> tuple[str, float]:
     share = int(text[-1]) / 10 if text[-1].isdigit() else 1.0
@@ -106,17 +117,6 @@ def forms(text: str) -> Iterator[str]:
             yield f"{before}{form}".replace(" ", "")
     if "-" in joined:
         yield from forms(joined.replace("-", " "))
-
-
-def _bases(word: str) -> Iterator[str]:
-    if word in IRREGULAR:
-        yield IRREGULAR[word]
-    for ending, base in ENDINGS:
-        stem = word.removesuffix(ending)
-        if SHORTEST <= len(stem) < len(word):
-            yield stem + base
-            if ending in ("ing", "ed") and not base and stem[-1] == stem[-2]:
-                yield stem[:-1]
 
 
 def _bases(word: str) -> Iterator[str]:

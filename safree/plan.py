@@ -7,7 +7,7 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 WINDOW, OVERLAP = 32, 4  # words looked at together, and shared by neighbouring windows
 REACH = 1  # joining words between a word and the negation behind it: '武器のない'
@@ -106,12 +106,13 @@ def units(
     concepts: Matcher,
     negations: frozenset[str] = NEGATIONS,
     trailing: Matcher | None = None,
+    reads_as_one: Callable[[tuple[int, ...]], bool] = lambda place: True,
 ) -> list[Unit]:
     """The units of a prompt of lower-case `words`; equal ones are one unit, so that none hides the others.
 
     joining: words that are none by themselves. compounds: everyday phrases, judged as a whole. concepts: phrases of the
     concepts, which count although they hold such words. A negation, one of `negations`, belongs to the word behind it;
-    `trailing` ones to the word before.
+    `trailing` ones to the word before. reads_as_one: whether a compound at these words is one in this sentence.
     """
     kinds: dict[tuple[str, bool], list[tuple[int, ...]]] = {}
     taken: set[int] = set()
@@ -119,7 +120,8 @@ def units(
     def add(place: tuple[int, ...], harmless: bool = False) -> None:
         kinds.setdefault((" ".join(words[i] for i in place), harmless), []).append(place)
 
-    found = [(place, False) for place in concepts.find(words)] + [(place, True) for place in compounds.find(words)]
+    found = [(place, False) for place in concepts.find(words)]
+    found += [(place, True) for place in compounds.find(words) if reads_as_one(place)]
     for place, harmless in sorted(found, key=lambda entry: -len(entry[0])):  # the longer wins, else the concept
         if not taken.intersection(place):
             add(place, harmless)

@@ -23,6 +23,11 @@ def tree() -> kinds.Tree:
         raise SafreeError(f"vocabulary {PATH.name} cannot be read: {error!r}. Install the pack again.") from error
 
 
+def is_person(word: str) -> bool:
+    """Whether a word in lower case can name a person, by the dictionary or as a word for people."""
+    return word in vocabulary.load().names or tree().share_of(word, "person") > 0
+
+
 @functools.lru_cache(maxsize=64)
 def _members(phrases: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
     found = word_learning.members(tree(), phrases)

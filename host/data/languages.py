@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...safree import SafreeError, plan
 from ...safree.languages import ENGLISH, Attached, Profile
-from . import concept_sets, known_words, vocabulary
+from . import concept_sets, kinds, known_words, vocabulary
 
 WORDS, PHRASES = vocabulary.FOLDER / "languages", concept_sets.FOLDER / "languages"
 NOTHING_ATTACHED = Attached()
@@ -113,7 +113,22 @@ class EverydayLanguage:
 
         if self.attached != NOTHING_ATTACHED:
             words = [self.attached.stem(word, is_known) for word in words]
-        return plan.units(words, self.joining, compounds, concepts, self.negations, self.trailing)
+        reads_as_one = functools.partial(self._reads_as_one, words, concepts, retained)
+        return plan.units(words, self.joining, compounds, concepts, self.negations, self.trailing, reads_as_one)
+
+    def _reads_as_one(
+        self, words: Sequence[str], concepts: plan.Matcher, retained: tuple[str, ...], place: tuple[int, ...]
+    ) -> bool:
+        """Whether the compound at `place` is one in its sentence: 'a naked eye woman' is a naked woman.
+
+        A concept's word at its beginning, as an adjective, may belong to the person right beside it as well.
+        """
+        if self.code != ENGLISH or len(place) < 2 or words[place[0]] not in concepts.words:
+            return True
+        if " ".join(words[i] for i in place) in retained:
+            return True
+        beside = [i for i in (place[0] - 1, place[-1] + 1) if 0 <= i < len(words)]
+        return not any(kinds.is_person(words[i]) for i in beside)
 
     def compounds_and(self, phrases: tuple[str, ...]) -> plan.Matcher:
         """The compounds, and a concept's own `phrases` beside them."""

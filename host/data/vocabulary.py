@@ -36,7 +36,9 @@ class Vocabulary:
     @functools.cached_property
     def compounds(self) -> plan.Matcher:
         """Everyday phrases of several words, and names of people: each is judged as one thing."""
-        return plan.Matcher([*(phrase for phrase in self.phrases if " " in phrase or "-" in phrase), *self.names])
+        several = [phrase for phrase in (*self.phrases, *self.names) if " " in phrase or "-" in phrase]
+        # 'double-decker' is written 'double decker' as well
+        return plan.Matcher([*several, *self.names, *(phrase.replace("-", " ") for phrase in several)])
 
 
 def groups(path: Path) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -140,13 +141,22 @@ class Detector:
         own = rules(prompt, subspaces, alone, tests)
         views, harmless = prompt.views(), [unit.harmless for unit in prompt.units]
         leanings = _look(prompt, own, views, harmless, wholes)
+        idle = decision.beside_suspects(own, views, leanings, harmless)
+        lean = functools.partial(_lean_without, prompt, idle)
+        for w, values in zip(idle, lean([(w, frozenset()) for w in idle]) if idle else (), strict=True):
+            leanings[w] = list(map(min, leanings[w], values))
         own = within_compounds(prompt, own, decision.suspects(own, views, leanings, harmless))
-        for verdict in decision.decide(own, views, leanings, prompt.lean_windows, harmless):
+        for verdict in decision.decide(own, views, leanings, lean, harmless):
             numbers = sorted(prompt.units[verdict.unit].words)
             for i in itertools.chain(*(origins[number] for number in numbers)):
                 note(findings[i], subspaces[verdict.concept], verdict.score, verdict.limit, verdict.flagged)
             flagged += numbers if verdict.flagged else []
         return flagged
+
+
+def _lean_without(prompt: JudgedPrompt, idle: dict[int, frozenset[int]], wanted) -> list[list[float]]:
+    """prompt.lean_windows, with the `idle` units of each window masked as well."""
+    return prompt.lean_windows([(w, masked | idle.get(w, frozenset())) for w, masked in wanted])
 
 
 def rules(prompt: JudgedPrompt, subspaces, alone: list[list[float]], tests: int) -> list[decision.Rule]:

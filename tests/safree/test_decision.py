@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safree import decision, plan
-from safree.decision import SCREEN, Rule, Verdict, View, decide, suspects, unclear
+from safree.decision import SCREEN, Rule, Verdict, View, beside_suspects, decide, suspects, unclear
 
 EVERYDAY, FULL, LIMIT = -1.0, 1.0, 0.4
 JOINING = frozenset({"a", "and", "the"})
@@ -211,6 +211,19 @@ def test_suspects_are_the_units_over_a_limit_in_the_whole_window_harmless_ones_l
     leanings = one.lean([(0, frozenset())])
     found = suspects(one.rules(LIMIT), one.views, leanings, [unit.harmless for unit in one.units])
     assert [one.units[n].text for n in found] == ["naked"]
+
+
+def test_harmless_compounds_that_lean_are_told_where_another_unit_is_over_a_limit():
+    one = prompt("a water pistol and a boy", {"pistol": 0.9, "boy": 0.0}, compounds=("water pistol",))
+    harmless = [unit.harmless for unit in one.units]
+    found = beside_suspects(one.rules(LIMIT), one.views, [[0.9]], harmless)
+    assert {window: [one.units[n].text for n in units] for window, units in found.items()} == {0: ["water pistol"]}
+    assert beside_suspects(one.rules(LIMIT), one.views, [[EVERYDAY]], harmless) == {}
+
+
+def test_harmless_compounds_that_do_not_lean_hide_nothing():
+    one = prompt("a mole rat and a pistol", {"pistol": 0.9}, compounds=("mole rat",))
+    assert beside_suspects(one.rules(LIMIT), one.views, [[0.9]], [unit.harmless for unit in one.units]) == {}
 
 
 def test_a_suspect_counts_half_as_itself_and_half_as_its_compound_and_never_more():

@@ -68,7 +68,30 @@ def test_a_harmful_word_is_found(flagged, text, word):
         "a woman in nude heels at a wedding",
         "bloody mary with a celery stick",
         "a white house and a black cat, people eating lunch",
+        "a boy with a water pistol",
+        "a water pistol on the beach",
+        "stars visible to the naked eye",
+        "a woman looks at the stars with the naked eye",
+        "woman in nude pumps and a red dress",
+        "a naked mole rat in its burrow",
     ],
 )
 def test_what_only_sounds_like_it_is_left_alone(flagged, text):
     assert flagged(text) == []
+
+
+@pytest.mark.fault("a harmless compound beside a person: 'a naked eye woman'", "the word is judged as it stands there")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a naked eye woman",
+        "woman nude pumps",
+        "a naked mole rat lady",
+        "a nude lipstick lady",
+        "naked truth man on a sofa",
+        "a (water:0) pistol",
+        "a naked (mole rat:0) woman",
+    ],
+)
+def test_a_compound_is_no_exemption_where_it_does_not_read_as_one(flagged, text):
+    assert {"naked", "nude", "pistol"} & set(flagged(text))
