@@ -49,6 +49,7 @@ class Terms:
     waiting: prompts of one and the same person that may wait at a time; None for any number
     warn: queue in spite of problems, and write them to the log
     pictures: what must look at pictures before they are saved or shown; None: nothing
+    refuses_unchecked: whether a prompt is refused that holds a language which no text encoder of its model reads
     """
 
     name: str
@@ -60,6 +61,7 @@ class Terms:
     waiting: int | None = None
     warn: bool = False
     pictures: PictureTerms | None = None
+    refuses_unchecked: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,7 +227,13 @@ def _terms(name: str, entry: dict) -> Terms:
         pictures=PictureTerms(**{name: tuple(one) for name, one in entry["pictures"].items()})
         if "pictures" in entry
         else None,
+        refuses_unchecked=_refuses_unchecked(entry),
     )
+
+
+def _refuses_unchecked(entry: dict) -> bool:
+    usual = "refuse" if entry["trust"] == "strangers" else "report"
+    return entry["trust"] != "all" and entry.get("unchecked_languages", usual) == "refuse"
 
 
 def _entry(entry: dict) -> Entry:

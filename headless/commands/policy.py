@@ -115,6 +115,10 @@ def _terms(terms: Terms) -> Iterator[str]:
         yield "A negative prompt is guarded, zero, or a list of faults of a picture; a guarded one is always cleaned."
     else:
         yield "A negative prompt is guarded or zero; a guarded one is always cleaned."
+    if terms.refuses_unchecked:
+        yield "A prompt with words in a language that no text encoder of its model reads is not drawn."
+    else:
+        yield "Words in a language that no text encoder of the model reads are drawn unchecked; the report says so."
     if terms.pictures:
         asked = [*terms.pictures.judges, *(f"ClipSafetyJudge for {name}" for name in terms.pictures.concept_sets)]
         yield f"Pictures and videos are saved and shown straight from SafetyGate alone, which asks {', '.join(asked)}."

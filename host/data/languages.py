@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import functools
 import json
@@ -15,6 +16,8 @@ from . import concept_sets, kinds, known_words, vocabulary
 WORDS, PHRASES = vocabulary.FOLDER / "languages", concept_sets.FOLDER / "languages"
 NOTHING_ATTACHED = Attached()
 OTHERS = vocabulary.FOLDER / "other_languages.json"
+# Whether the prompt that runs is refused where it holds a language that nobody checked; set by the gate of a server.
+refuses_unchecked: contextvars.ContextVar[bool] = contextvars.ContextVar("refuses_unchecked", default=False)
 
 
 @dataclasses.dataclass(frozen=True)

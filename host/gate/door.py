@@ -22,6 +22,7 @@ from ...headless.policy import Problem
 from ...headless.policy_file import PolicyError, PolicyFile, Terms, Visitor, read_policy
 from ...headless.workflow import WorkflowError
 from .. import compat
+from ..data import languages
 from . import rules
 from .record import Queued, Record
 
@@ -69,9 +70,9 @@ class Gate:
 
     def close(self) -> None:
         """Put the gate in place: from now on the queue takes what passes, and nothing else."""
-        self.queue.put = self.put
+        self.queue.put, self.queue.get = self.put, self.get
         if self._record:
-            self.queue.get, self.queue.task_done = self.get, self.task_done
+            self.queue.task_done = self.task_done
         self.server.app.middlewares.append(self.middleware())
 
     def put(self, item, *rest, **more):
@@ -86,11 +87,15 @@ class Gate:
         return self._put(Queued.of(passed, asking.known_by, asking.name, asking.terms.name), *rest, **more)
 
     def get(self, *rest, **more):
-        """The queue's get, which keeps what is taken out until it is done."""
+        """The queue's get, by which the thread that runs prompts takes one out; it runs under its sender's terms."""
         taken = self._get(*rest, **more)
         if taken is not None:
             item, number = taken
-            self._running[number] = item if isinstance(item, Queued) else Queued.of(item, NOBODY, NOBODY, "")
+            queued = item if isinstance(item, Queued) else Queued.of(item, NOBODY, NOBODY, "")
+            terms = getattr(self.policy, "policies", {}).get(queued.policy)
+            languages.refuses_unchecked.set(terms is None or terms.refuses_unchecked)
+            if self._record:
+                self._running[number] = queued  # until it is done
         return taken
 
     def task_done(self, number, result, *rest, **more):

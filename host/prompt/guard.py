@@ -20,7 +20,7 @@ from .findings import Settings
 from .guarded import Guarded, TPrime, logged
 
 LONGEST_PROMPT = 20_000  # characters: every word is encoded anew, so time grows with them
-UNCHECKED = "SAFREE_UNCHECKED_LANGUAGES"  # environment variable; 'refuse' for a server with strangers on it
+UNCHECKED = "SAFREE_UNCHECKED_LANGUAGES"  # environment variable; 'refuse' for all prompts of a server
 VALIDATIONS = ("auto", "whole schedule", "paper", "reference")
 
 
@@ -108,10 +108,10 @@ def _check(text: str, subspaces: tuple[ConceptSubspace, ...], settings: Settings
 
 
 def _unchecked(names: tuple[str, ...]) -> list[str]:
-    """A note for each language that was not checked; SafreeError where UNCHECKED says that such prompts are refused."""
+    """A note for each language that was not checked; SafreeError where this server refuses such prompts."""
     notes = [f"This prompt holds {name}, which was not checked: no text encoder here reads it." for name in names]
-    if notes and os.environ.get(UNCHECKED) == "refuse":
-        raise SafreeError(f"{notes[0]} Write it in English. (This server refuses such prompts: {UNCHECKED}=refuse.)")
+    if notes and (languages.refuses_unchecked.get() or os.environ.get(UNCHECKED) == "refuse"):
+        raise SafreeError(f"{notes[0]} Write it in English. (This server refuses such prompts.)")
     return notes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import math
 from types import SimpleNamespace
@@ -116,3 +117,33 @@ def test_a_damaged_file_closes_the_queue(pack, stand, server):
     with pytest.raises(pack.host.gate.door.Refused, match="line 1") as refusal:
         server.prompt_queue.put(item(guarded(Run("a cat"))))
     assert refusal.value.status == 503
+
+
+@pytest.mark.fault("a stranger's prompt in a language that nobody checks", "it is not drawn")
+@pytest.mark.parametrize(
+    ("terms", "refused"),
+    [
+        ({"trust": "strangers"}, True),
+        ({"trust": "strangers", "unchecked_languages": "report"}, False),
+        ({"trust": "own"}, False),
+        ({"trust": "own", "unchecked_languages": "refuse"}, True),
+        ({"trust": "all"}, False),
+    ],
+)
+def test_a_prompt_runs_under_what_its_senders_policy_says_of_unchecked_languages(
+    pack, clip, weapons, stand, server, terms, refused
+):
+    guard, settings = pack.host.prompt.guard, pack.host.prompt.findings.Settings()
+
+    def runs() -> None:
+        server.prompt_queue.get(timeout=1)
+        assert not guard.guard_prompt(clip, "a cat", (weapons,), settings).flagged
+        if refused:
+            with pytest.raises(pack.safree.SafreeError, match="Thai, which was not checked"):
+                guard.guard_prompt(clip, "ภาพแมวนั่งอยู่บนเรือ", (weapons,), settings)
+        else:
+            assert guard.guard_prompt(clip, "ภาพแมวนั่งอยู่บนเรือ", (weapons,), settings).unchecked == ("Thai",)
+
+    stand(POLICY | {"policies": {"public": {"concept_sets": ["weapons"]} | terms}})
+    server.prompt_queue.put(item(guarded(Run("a cat"))))
+    contextvars.copy_context().run(runs)  # as in the thread that runs prompts
