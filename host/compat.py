@@ -49,6 +49,12 @@ def embedding_table(model) -> torch.Tensor:
     return transformer.embed_tokens.weight  # of Lens
 
 
+def is_scheduled(clip) -> bool:
+    """Whether hooks change a clip's weights over the steps, as Set CLIP Hooks does with schedule_clip and keyframes."""
+    hooks = clip.patcher.forced_hooks if getattr(clip, "use_clip_schedule", False) else None
+    return hooks is not None and any(hook.hook_keyframe.keyframes for hook in hooks.hooks)
+
+
 def load(clip, key: str, rows: list[list]) -> None:
     """Load a clip's weights to encode rows of tokens; newer versions reckon with the memory that those take."""
     if "tokens" in inspect.signature(clip.load_model).parameters:

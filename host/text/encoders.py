@@ -133,10 +133,15 @@ def _unpadded(ids: list, tokenizer, first: int = 0) -> tuple[int, int]:
 def encoders(clip, text: str | dict[str, str] | None = None) -> list[Encoder]:
     """The text encoders of `clip`, as they read the prompt `text`, or each its own text by key.
 
-    SafreeError for one that this pack does not know.
+    SafreeError for one that this pack does not know, and for one whose weights change over the steps.
     """
     if clip is None:
         raise SafreeError("no CLIP is connected, or the checkpoint holds no text encoder. Load one with a CLIP loader.")
+    if compat.is_scheduled(clip):
+        raise SafreeError(
+            "the weights of this CLIP change over the steps (Set CLIP Hooks with schedule_clip, and keyframes), and "
+            "the guard judges one state of them. Switch schedule_clip off, or connect the CLIP without these hooks."
+        )
     if refused := families.refusal(clip.cond_stage_model):
         raise SafreeError(
             f"text encoder {refused[0]!r} is not supported: it {refused[1]}. The guard cannot be applied here."

@@ -152,17 +152,35 @@ def test_clip_skip_is_guarded_by_a_subspace_built_with_it(pack, comfy_nodes, lit
     assert not same(conditioning, without(clip, text, PISTOL))
 
 
-@pytest.mark.parametrize("scheduled", [False, True])
-def test_hooks_and_scheduled_clip_keep_their_parts(comfy_nodes, guard, clip, lora, scheduled):
+@pytest.fixture
+def hooked(clip, lora):
+    """A function: a clip with a LoRA as a hook, from none of it to all of it over the steps; scheduled or not."""
     hooks = importlib.import_module("comfy_extras.nodes_hooks")
     (group,) = hooks.CreateHookLora().create_hook(lora, 0.0, 1.0)
     (late,) = hooks.CreateHookKeyframe().create_hook_keyframe(0.0, 0.5)
     (frames,) = hooks.CreateHookKeyframe().create_hook_keyframe(1.0, 0.0, late)
-    (group,) = hooks.SetHookKeyframes().set_hook_keyframes(group, frames)
-    (hooked,) = hooks.SetClipHooks().apply_hooks(clip, scheduled, True, group)
+
+    def hooked(scheduled: bool, frames=frames):
+        (changed,) = hooks.SetHookKeyframes().set_hook_keyframes(group, frames) if frames else (group,)
+        return hooks.SetClipHooks().apply_hooks(clip, scheduled, True, changed)[0]
+
+    return hooked
+
+
+@pytest.mark.fault("a text encoder whose weights change over the steps", "a clear error")
+def test_a_clip_whose_weights_change_over_the_steps_is_refused(pack, guard, hooked, weapons):
+    with pytest.raises(pack.safree.SafreeError, match=r"weights of this CLIP change over the steps.*schedule_clip off"):
+        guard("a cat", clip=hooked(True))
+    with pytest.raises(pack.safree.SafreeError, match="change over the steps"):
+        pack.host.prompt.subspaces.build_subspace(hooked(True), "weapons", weapons.phrases)
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_hooks_in_one_state_keep_their_parts(comfy_nodes, guard, clip, hooked, scheduled):
+    hooked = hooked(True, None) if scheduled else hooked(False)
     before = encode(clip, "a cat")
     (stock,) = comfy_nodes.CLIPTextEncode().encode(hooked, "a cat")
-    assert len(stock) == (2 if scheduled else 1)
+    assert len(stock) == 1
     conditioning, report = guard("a cat", clip=hooked)
     assert flagged(report) == set()
     assert same(conditioning, stock)
