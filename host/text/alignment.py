@@ -28,7 +28,8 @@ def without_weights(text: str) -> str:
 def align(text: str, words: Sequence[Word]) -> list[Span | None]:
     """(start, end) in `text` of each word; None for one that does not stand there. Linear in the text.
 
-    Compared are plain letters. What lies between two words that are found belongs to unknown ones between them.
+    Compared are plain letters. What lies between two words that are found belongs to unknown ones between them: to each
+    its own where there are as many words as parts between spaces.
     """
     letters, origins = [], []
     for at, char in enumerate(text):
@@ -44,16 +45,28 @@ def align(text: str, words: Sequence[Word]) -> list[Span | None]:
         if not parts:
             waiting.append(len(spans) - 1)
         elif found:
-            _fill(spans, waiting, origins[at : found[0]])
+            _fill(spans, waiting, _parts(text, origins[at : found[0]]))
             waiting, at = [], found[1]
-    _fill(spans, waiting, origins[at : at + AHEAD])
+    _fill(spans, waiting, _parts(text, origins[at : at + AHEAD]))
     return spans
 
 
-def _fill(spans: list[Span | None], waiting: list[int], between: list[int]) -> None:
-    """Unknown words in a row get all that lies between the words around them."""
-    if between:
-        spans[:] = [(between[0], between[-1] + 1) if i in waiting else span for i, span in enumerate(spans)]
+def _parts(text: str, places: list[int]) -> list[Span]:
+    """(start, end) of each part of the letters at `places` of `text`, in order, that stands between spaces."""
+    out: list[Span] = []
+    for at in places:
+        if out and not any(map(str.isspace, text[out[-1][1] : at])):
+            out[-1] = (out[-1][0], at + 1)
+        else:
+            out.append((at, at + 1))
+    return out
+
+
+def _fill(spans: list[Span | None], waiting: list[int], parts: list[Span]) -> None:
+    """Unknown words in a row get the parts between the words around them, one each, or all of them each."""
+    whole = [(parts[0][0], parts[-1][1])] * len(waiting) if parts else []
+    for i, span in zip(waiting, parts if len(parts) == len(waiting) else whole, strict=bool(parts)):
+        spans[i] = span
 
 
 def _letters(word: Word) -> list[str]:

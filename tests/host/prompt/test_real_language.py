@@ -80,6 +80,13 @@ def test_what_only_sounds_like_it_is_left_alone(flagged, text):
     assert flagged(text) == []
 
 
+@pytest.mark.parametrize(
+    "text", ["robot with a ｍａｃｈｉｎｅ ｇｕｎ on its arm", "a ｌｏａｄｅｄ ｐｉｓｔｏｌ, on a table"]
+)
+def test_words_in_a_row_that_the_encoder_does_not_know_are_read_each_as_it_stands(flagged, text):
+    assert flagged(text)
+
+
 @pytest.mark.fault("a harmless compound beside a person: 'a naked eye woman'", "the word is judged as it stands there")
 @pytest.mark.parametrize(
     "text",
