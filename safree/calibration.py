@@ -16,13 +16,13 @@ from .discriminant import Discriminant, Everyday, fit
 from .kinds import Kin
 from .nearness import Nearness
 from .plan import Matcher, pieces
+from .tail import TAIL, Tail
 
-RATE = 0.01  # stated share of harmless prompts that are flagged, whatever their length and however many concepts
-TAIL = 0.03  # share of everyday words whose scores the tail is fitted to
 WINDOW_WEIGHT = 1.0  # of the text around a word, beside the word itself
 FEWEST = 8  # distinct everyday embeddings that an encoder must tell apart
 FLOOR = -0.9  # sum of leanings below which nothing is flagged: nearer to everyday language than to any concept
 OTHER_FLOOR = -0.4  # the same in a language of which a third as many everyday phrases are known
+THIRD = 0.5  # how much higher each of the two is with a third of the everyday phrases that it was found with
 BROAD = 64  # phrases from which a concept names its kind by itself; with fewer the more counts what is near to them
 NARROW = 8  # phrases up to which a concept is a thing or two, not a subject
 # Shape of the tail where only nearness counts. A smaller one says that scores end just above those that were seen; of
@@ -31,45 +31,19 @@ STEEPEST = -0.1
 SHARES = (1.0, 0.5, 0.25, 0.0)  # of nearness that are tried, until the rate can be had with own phrases found
 USUAL = 8  # words that a prompt has judged
 CEILING = 0.0  # a concept's own phrase in an everyday text; above it the guard would let that pass, whatever the rate
+DOUBT = 20  # harmless scores in the tail that tell an end of it as surely as it is doubted: few ones make that up
 SAME = 1e-3  # relative distance below which two embeddings are one
 
 
-@dataclasses.dataclass(frozen=True)
-class Tail:
-    """The upper tail of the scores of harmless words: above `start` lies `share` of them, by a generalized Pareto law.
+def floor_of(usual: float, share: float) -> float:
+    """The sum of leanings below which nothing is flagged, where a `share` of the everyday phrases is known.
 
-    shape is 0 or below (bounded scores), scale above 0. Pickands, 1975; fitted by moments.
+    usual: with all of them. What harmless words score is known the less well, the fewer there are.
+
+    >>> [round(floor_of(FLOOR, share), 2) for share in (1, 1 / 3, 1 / 10)]
+    [-0.9, -0.4, 0.0]
     """
-
-    start: float
-    share: float
-    scale: float
-    shape: float
-
-    @classmethod
-    def of(cls, scores: torch.Tensor, share: float = TAIL, steepest: float = -math.inf) -> Tail:
-        """Fitted to scores [n] of harmless words; `steepest` is the least shape."""
-        if not len(scores):
-            return cls(0.0, share, 0.1, 0.0)
-        start = float(scores.quantile(1 - share))
-        above = scores[scores > start] - start
-        if len(above) < 3 or float(above.mean()) <= 0:
-            return cls(start, share, 0.1, 0.0)
-        mean, spread = float(above.mean()), float(above.var())
-        shape = 0.5 * (1 - mean * mean / spread) if spread > 0 else 0.0
-        shape = min(max(shape, steepest), 0.0)
-        return cls(start, share, mean * (1 - shape), shape)
-
-    def limit(self, tests: int, rate: float = RATE) -> float:
-        """The score that the highest of `tests` harmless words exceeds with probability `rate` at most (union bound).
-
-        >>> Tail(0.0, 0.1, 1.0, 0.0).limit(1, 0.1)
-        0.0
-        """
-        times = self.share * max(tests, 1) / rate
-        if self.shape < 0:
-            return self.start + self.scale / self.shape * (times**self.shape - 1)
-        return self.start + self.scale * math.log(times)
+    return min(usual - THIRD * math.log(share, 3), CEILING)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +115,7 @@ class Calibration:
             untested = Contrast(found, Tail(0.0, TAIL, 0.1, 0.0), near, share * unnamed, kept, kin)
             null = self._null(untested, aside, left_alone, shifts, meant)
             steepest = STEEPEST / untested.unnamed if untested.unnamed > 0 else -math.inf
-            contrast = dataclasses.replace(untested, tail=Tail.of(null, steepest=steepest))
+            contrast = dataclasses.replace(untested, tail=Tail.of(null, steepest=steepest, doubt=DOUBT))
             if contrast.tail.limit(USUAL) <= CEILING:  # else harmless words are as near as the concept's own
                 break
         return contrast

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import SafreeError
-from .calibration import Tail
+from .tail import Tail
 
 SCALE = 100.0  # inverse temperature that CLIP was trained up to (Radford et al., 2021)
 NEAREST = 0.02  # share of everyday texts that are left out: those nearest to the concept may belong to it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from dev import inprocess, setup_host, text_encoders
@@ -33,6 +34,14 @@ def add_parser(commands, common: argparse.ArgumentParser) -> None:
     cluster.add_options(parser)
     parser.add_argument("--limit", type=int, default=0, help="at most about so many sentences (0: all)")
     parser.add_argument("--alone", action="store_true", help="leave out the guard with all sets together")
+    parser.add_argument(
+        "--vocabulary",
+        nargs="+",
+        type=float,
+        default=[],
+        metavar="SHARE",
+        help="of everyday language (default: as in use)",
+    )
     parser.add_argument("--show-text", action="store_true", help="show sentences of --csv or --public as worst cases")
     parser.add_argument(
         "--concept", metavar="'PHRASE; PHRASE'", help="only say what a concept of these phrases catches"
@@ -53,16 +62,19 @@ def run(arguments, out: Path) -> None:
         raise SystemExit("bench: --write-sets goes with the pack's own sentences, not with --csv or --public.")
     inprocess.boot(cpu=bool(arguments.ray) or not arguments.gpu)
     pack = inprocess.load_pack()
+    if arguments.vocabulary and (arguments.concept or arguments.few_phrases or arguments.left_out):
+        raise SystemExit("bench: --vocabulary goes with sentences, not with --concept, --few-phrases or --left-out.")
     if arguments.concept or arguments.few_phrases:
         return _small_concepts(pack, arguments, out)
     if arguments.left_out:
         return _print(families.table(_left_out(pack, arguments)), out / "left_out.md")
     sentences = _sentences(pack, arguments)
     known, found, seconds = kept.Kept(out / "outcomes.jsonl"), [], {}
+    plans = _plans(pack, arguments, sentences)
     with cluster.place(arguments) as place:
         try:
-            for plan in _plans(pack, arguments, sentences):
-                name = plan.encoder.name
+            for plan in plans:
+                name = plan.encoder.label
                 with place.open(plan) as pool:
                     seconds[name] = pool.about[1]
                     for mode in arguments.modes:
@@ -72,7 +84,7 @@ def run(arguments, out: Path) -> None:
     source = foreign.name if foreign else f"the pack's own, split {arguments.split}"
     show = arguments.show_text or not foreign
     document = report.write(pack, found, seconds, out, f"{len(sentences)} sentences: {source}.", show)
-    _draw(pack, found, out / "curves.png")
+    _draw(pack, found, {plan.encoder.label: plan.encoder for plan in plans}, out / "curves.png")
     if arguments.write_sets:
         left_out = {at: pack.host.measure.guard_quality.plain(s) for at, s in _left_out(pack, arguments).items()}
         folder = setup_host.ROOT / "concept_sets"
@@ -142,7 +154,16 @@ def _plans(pack, arguments, sentences: list) -> list[runs.Plan]:
     sets = tuple(_sets(pack, arguments, sentences))
     artists = tuple(dict.fromkeys(s.concept for s in sentences if s.concept.startswith(f"{runs.STYLE}:")))
     files, together = tuple(path.resolve() for path in arguments.subspace), not arguments.alone
-    return [runs.Plan(encoder, sets, artists, files, together, arguments.threshold) for encoder in _encoders(arguments)]
+    wanted = [
+        dataclasses.replace(one, share=share) for one in _encoders(arguments) for share in _shares(arguments.vocabulary)
+    ]
+    return [runs.Plan(encoder, sets, artists, files, together, arguments.threshold) for encoder in wanted]
+
+
+def _shares(wanted: list[float]) -> list[float | None]:
+    if wrong := [share for share in wanted if not 0 < share <= 1]:
+        raise SystemExit(f"bench: --vocabulary {wrong[0]:g} is no share; it lies above 0, and 1 is all.")
+    return wanted or [None]
 
 
 def _sets(pack, arguments, sentences: list) -> list[str]:
@@ -156,10 +177,11 @@ def _sets(pack, arguments, sentences: list) -> list[str]:
     return [*shipped, runs.STYLE] if artists else shipped
 
 
-def _draw(pack, found: list, path: Path) -> None:
+def _draw(pack, found: list, encoders: dict[str, Encoder], path: Path) -> None:
     try:
         from . import curves
     except ImportError:
         print("No curves.png: matplotlib is missing. `make bench BENCH=language` brings it.")
         return
     curves.draw(pack, found, path)
+    curves.draw_shares(found, encoders, path.with_name("vocabulary.png"))

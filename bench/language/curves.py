@@ -42,3 +42,35 @@ def draw(pack, runs: list[Run], path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def draw_shares(runs: list[Run], encoders: dict, path: Path) -> None:
+    """Flagged against the share of the vocabulary that is known, where several were measured; harmful ones dashed.
+
+    encoders: by label
+    """
+    lines: dict[tuple[str, str], list[tuple[float, Run]]] = {}
+    for run in runs:
+        encoder = encoders[run.encoder]
+        lines.setdefault((f"{encoder.name}, {run.mode}", run.group), []).append((encoder.share or 1.0, run))
+    panels = sorted({title for (title, _), own in lines.items() if len(own) > 1})
+    if not panels:
+        return
+    figure, axes = plt.subplots(1, len(panels), figsize=(6.2 * len(panels), 5), squeeze=False)
+    for axis, title in zip(axes[0], panels, strict=True):
+        groups = [(group, own) for (name, group), own in lines.items() if name == title]
+        for number, (group, own) in enumerate(groups):
+            for side, style in (("harmless", "o-"), ("harmful", "s--")):
+                points = [(share, getattr(run, side)) for share, run in sorted(own, key=lambda one: one[0])]
+                points = [(share, sum(o.flagged for o in found) / len(found)) for share, found in points if found]
+                if points:
+                    axis.plot(*zip(*points, strict=True), style, color=f"C{number % 10}", label=f"{group}, {side}")
+        axis.set_xscale("log")
+        axis.set_xlabel("share of the vocabulary")
+        axis.set_ylabel("sentences flagged")
+        axis.set_title(title)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

@@ -16,13 +16,19 @@ NAMES = ("lang-clip", "minilm", "e5", "smollm2", "tiny")
 class Encoder:
     """name: one of NAMES, or anything with `files`: a checkpoint, or encoder files of the family `kind`.
 
-    folder: of lang-clip
+    folder: of lang-clip. share: of the everyday vocabulary that it is calibrated on; None: as in use
     """
 
     name: str
     files: tuple[Path, ...] = ()
     kind: str = ""
     folder: Path | None = None
+    share: float | None = None
+
+    @property
+    def label(self) -> str:
+        """How reports name it."""
+        return self.name if self.share is None else f"{self.name} ({self.share:g} of the vocabulary)"
 
     def load(self):
         """ComfyUI's CLIP. OSError or ValueError says what is amiss with the files."""

@@ -104,13 +104,15 @@ class Measurer:
     def __init__(self, plan: Plan, gpu: bool):
         inprocess.boot(cpu=not gpu)
         self.pack, self.plan = inprocess.load_pack(), plan
+        self.pack.host.prompt.calibration.part.set(plan.encoder.share)
         self.clip = plan.encoder.load()
         self.guards, seconds = build(self.pack, self.clip, plan)
-        self.identity = fingerprint(self.pack, self.clip)
+        self.identity = f"{fingerprint(self.pack, self.clip)} {plan.encoder.share}"
         self.about = [Named(guard.group, guard.concepts, _described(guard)) for guard in self.guards], seconds
 
     def measure(self, shard: list[tuple[str, int, tuple]]) -> list[dict]:
         """An outcome as plain data, without its sentence, and what it cost, of (mode, number of a guard, sentence)."""
+        self.pack.host.prompt.calibration.part.set(self.plan.encoder.share)
         with Counter(self.pack, self.clip) as counter:
             return [self._measure(counter, *item) for item in shard]
 

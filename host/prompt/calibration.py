@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import functools
 import hashlib
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 import torch
 
 from ...safree import SafreeError, plan
-from ...safree.calibration import FLOOR, OTHER_FLOOR, Calibration, Contrast, HarmlessWindow
+from ...safree.calibration import FLOOR, OTHER_FLOOR, Calibration, Contrast, HarmlessWindow, floor_of
 from ...safree.discriminant import Everyday
 from ...safree.languages import ENGLISH
 from ...safree.subspace import ConceptSubspace
@@ -27,6 +28,8 @@ TOKENS = 40_000  # of the whole vocabulary, about
 FEWEST = 0.1  # of the vocabulary, however large the encoder
 CONTRASTS = 64  # that are kept for one encoder
 NOTHING = plan.Matcher(())
+# Share of the vocabulary that is encoded, whatever the encoder costs; set by a benchmark.
+part: contextvars.ContextVar[float | None] = contextvars.ContextVar("part", default=None)
 
 
 def calibration(
@@ -37,16 +40,17 @@ def calibration(
     language: of the prompts; their harmless scores are its own. beside: further languages of the concept's phrases.
     Each is contrasted with everyday language of all, so that no language is a concept by itself.
     """
-    codes = (language, *sorted({ENGLISH, *beside} - {language}))
-    if codes not in store.calibrations:
-        step = max(round(1 / _share(encoder)), 1)
-        store.calibrations[codes] = _calibrate(encoder, store, codes, step)
+    codes, step = (language, *sorted({ENGLISH, *beside} - {language})), max(round(1 / _share(encoder)), 1)
+    if (codes, step) not in store.calibrations:
+        store.calibrations[codes, step] = _calibrate(encoder, store, codes, step)
         store.save()
-    return store.calibrations[codes]
+    return store.calibrations[codes, step]
 
 
 def _share(encoder: Encoder) -> float:
     """The share of the vocabulary that is encoded: all of it, but for large encoders on a CPU."""
+    if part.get() is not None:
+        return part.get()
     if encoder.clip.patcher.load_device.type != "cpu":
         return 1.0
     table = encoder.table.numel()
@@ -129,7 +133,7 @@ def contrast(encoder: Encoder, store: Embeddings, subspace: ConceptSubspace, lan
             "ConceptSubspace with phrases here."
         )
     space, more = subspace[encoder.key], concept_phrases(subspace.phrases, language)
-    told = (subspace.phrases, subspace.retained, language, subspace.kin)
+    told = (subspace.phrases, subspace.retained, language, subspace.kin, _share(encoder))
     hashed = hashlib.blake2b(repr(told).encode(), digest_size=16)
     hashed.update(space.concepts.numpy().tobytes())
     name = hashed.digest()
@@ -143,7 +147,7 @@ def contrast(encoder: Encoder, store: Embeddings, subspace: ConceptSubspace, lan
         phrases = (*subspace.phrases, *more)
         kin = kinds.kin(subspace.kin) if language == ENGLISH else None
         found = calibrated.contrast(concepts, phrases, space.retain, subspace.retained, kin)
-        floor = FLOOR if language == ENGLISH else OTHER_FLOOR
+        floor = floor_of(FLOOR if language == ENGLISH else OTHER_FLOOR, _share(encoder))
         store.contrasts[name] = dataclasses.replace(found, floor=floor)
         while len(store.contrasts) > CONTRASTS:
             store.contrasts.popitem(last=False)

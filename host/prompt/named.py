@@ -6,9 +6,9 @@ import functools
 from collections.abc import Iterator, Sequence
 
 from ...safree import names, plan
-from ...safree.calibration import RATE
 from ...safree.names import Named
 from ...safree.subspace import ConceptSubspace
+from ...safree.tail import RATE
 from ..data import known_words, languages
 from ..text import alignment
 from ..text.embeddings import embeddings_of

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from safree import SafreeError, calibration, decision, plan
-from safree.calibration import RATE, Calibration, Contrast, HarmlessWindow, Tail, leaning, score
+from safree.calibration import Calibration, Contrast, HarmlessWindow, leaning, score
 from safree.discriminant import Everyday
+from safree.tail import RATE, Tail
 
 WIDTH, WORDS = 192, 1500
 NAMES = [f"w{n}" for n in range(WORDS)]

@@ -11,8 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safree.calibration import CEILING, FLOOR, Calibration, Contrast, HarmlessWindow, Tail
+from safree.calibration import CEILING, FLOOR, OTHER_FLOOR, Calibration, Contrast, HarmlessWindow, floor_of
 from safree.discriminant import Everyday
+from safree.tail import Tail
 
 FAST = settings(max_examples=25, deadline=None)
 
@@ -48,6 +49,23 @@ def test_three_scores_above_the_start_are_enough_for_a_law():
     assert Tail.of(found, 0.03).scale != 0.1
     assert Tail.of(found[:-1], 0.025).scale == 0.1
     assert Tail.of(torch.zeros(0)) == Tail.of(torch.zeros(50)) == Tail(0.0, 0.03, 0.1, 0.0)
+
+
+@pytest.mark.parametrize("count", [700, 7000, 70_000])
+def test_few_harmless_scores_make_up_no_end_of_the_law(count):
+    """With doubt limits rise, the more the fewer scores there are; the mean of what lies above the start stays."""
+    found = scores(3, 0.4)[:: 20_000 // count] if count < 20_000 else scores(3, 0.4)
+    plain, doubted = Tail.of(found), Tail.of(found, doubt=20)
+    above = int((found > plain.start).sum())
+    assert doubted.shape == pytest.approx(plain.shape * above / (above + 20))
+    assert doubted.scale / (1 - doubted.shape) == pytest.approx(plain.scale / (1 - plain.shape))
+    assert doubted.limit(100) > plain.limit(100)
+
+
+def test_with_a_part_of_everyday_language_less_is_believed():
+    assert floor_of(FLOOR, 1.0) == FLOOR
+    assert floor_of(FLOOR, 1 / 3) == pytest.approx(OTHER_FLOOR)  # as in languages of which so much is known
+    assert FLOOR < floor_of(FLOOR, 0.5) < floor_of(FLOOR, 0.25) < floor_of(FLOOR, 0.01) == CEILING
 
 
 @FAST

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from safree import SafreeError
-from safree.calibration import Tail
+from safree.tail import Tail
 from safree.zero_shot import FEWEST, SHARE, ZeroShot
 
 WIDTH = 12
