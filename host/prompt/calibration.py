@@ -19,6 +19,7 @@ from ...safree.subspace import ConceptSubspace
 from ..data import concept_sets, kinds, languages
 from ..text.embeddings import Embeddings
 from ..text.encoders import Encoder
+from ..text.encoding import size
 from ..text.words import Word
 from . import by_language
 from .by_language import words_of
@@ -53,8 +54,7 @@ def _share(encoder: Encoder) -> float:
         return part.get()
     if encoder.clip.patcher.load_device.type != "cpu":
         return 1.0
-    table = encoder.table.numel()
-    work = 2.0 * TOKENS * (sum(p.numel() for p in encoder.model.transformer.parameters()) - table)
+    work = 2.0 * TOKENS * size(encoder)
     if work <= CPU_WORK:
         return 1.0
     logging.info(

@@ -16,9 +16,11 @@ from ...safree import SafreeError
 from .. import compat
 from . import families
 
-# Tokens of one call, padding included: on a CPU about a second of a CLIP-L, so that Cancel is obeyed; elsewhere few
-# calls, because each may move the weights of a large encoder.
-CPU_TOKENS, DEVICE_TOKENS = 512, 8192
+# Tokens of one call, padding included: on a CPU a few seconds of a CLIP-L and fewer tokens of a larger encoder, so that
+# Cancel is obeyed; a token of a call of 512 costs a CLIP-L 1.8 times as much as one of 2,048. Elsewhere few calls,
+# because each may move the weights of a large encoder.
+CPU_TOKENS, CPU_FEWEST, DEVICE_TOKENS = 2048, 512, 8192
+CPU_WORK = 2e11  # multiplications of one call on a CPU
 POSITIONS = "transformer.text_model.embeddings.position_embedding.weight"  # of a CLIP: one for each token of a row
 
 
@@ -63,7 +65,7 @@ def encode_pooled(encoder, rows: Sequence[Row]) -> torch.Tensor:
     index = [unique.setdefault((row.first, row.end, *map(identity, row.tokens)), n) for n, row in enumerate(rows)]
     if encoder.kind.pooling == "end":  # causal: what follows the end token does not matter
         rows = [dataclasses.replace(row, tokens=row.tokens[: row.end + 1]) for row in rows]
-    batches = list(_batches(rows, sorted(unique.values(), key=lambda n: len(rows[n].tokens)), _budget(encoder.clip)))
+    batches = list(_batches(rows, sorted(unique.values(), key=lambda n: len(rows[n].tokens)), _budget(encoder)))
     progress = comfy.utils.ProgressBar(len(batches)) if len(batches) > 1 else None
     out = {}
     with ready(encoder, rows[:1]):
@@ -88,7 +90,7 @@ def encode_projected(encoder, rows: Sequence[Row]) -> torch.Tensor:
     Raises SafreeError when one is not finite.
     """
     batches, out = (
-        _batches(rows, sorted(range(len(rows)), key=lambda n: len(rows[n].tokens)), _budget(encoder.clip)),
+        _batches(rows, sorted(range(len(rows)), key=lambda n: len(rows[n].tokens)), _budget(encoder)),
         {},
     )
     with ready(encoder, rows[:1]):
@@ -115,8 +117,15 @@ def identity(token) -> object:
     return int(token) if isinstance(token, numbers.Integral) else id(token)
 
 
-def _budget(clip) -> int:
-    return CPU_TOKENS if clip.patcher.load_device.type == "cpu" else DEVICE_TOKENS
+def size(encoder) -> int:
+    """How many weights each token is multiplied with: all but the token table."""
+    return sum(weights.numel() for weights in encoder.model.parameters()) - encoder.table.numel()
+
+
+def _budget(encoder) -> int:
+    if encoder.clip.patcher.load_device.type != "cpu":
+        return DEVICE_TOKENS
+    return int(min(max(CPU_WORK / max(size(encoder), 1), CPU_FEWEST), CPU_TOKENS))
 
 
 def _batches(rows: Sequence[Row], order: list[int], budget: int) -> Iterator[list[int]]:

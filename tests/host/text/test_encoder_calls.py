@@ -6,6 +6,7 @@ import collections
 import itertools
 
 import pytest
+import torch
 
 from bench.cost import overhead
 
@@ -87,7 +88,20 @@ def test_memory_of_a_long_prompt_is_bounded_by_the_budget_of_a_call(pack, clip, 
         return run(model, tokens)
 
     monkeypatch.setattr(pack.host.text.encoding, "_states", measured)
+    monkeypatch.setattr(pack.host.text.encoding, "CPU_TOKENS", 512)  # so that the prompt needs several calls
     text = " ".join([f"({harmless_300}:1.1)"] * 3)  # with weights the host's own encoding clears no window
     pack.host.prompt.guard.guard_prompt(clip, text, (weapons,), pack.host.prompt.findings.Settings())
     assert len(sizes) > 2
     assert max(sizes) <= pack.host.text.encoding.CPU_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("weights", "tokens"), [(10**6, 2048), (85 * 10**6, 2048), (250 * 10**6, 800), (5 * 10**9, 512)]
+)
+def test_on_a_cpu_a_call_of_a_large_encoder_holds_fewer_tokens(pack, monkeypatch, weights, tokens, clip):
+    encoding = pack.host.text.encoding
+    monkeypatch.setattr(encoding, "size", lambda encoder: weights)
+    encoder = pack.host.text.encoders.encoders(clip)[0]
+    assert encoding._budget(encoder) == tokens
+    monkeypatch.setattr(clip.patcher, "load_device", torch.device("cuda"))
+    assert encoding._budget(encoder) == encoding.DEVICE_TOKENS
