@@ -85,7 +85,8 @@ class ConceptSubspace(io.ComfyNode):
             phrases, defaults = (shipped.phrases, shipped.defaults) if shipped else ((), {})
             wanted = concept_sets.check_phrases([*phrases, *own])
             name = shipped.name if shipped else own[0]
-            built = build_subspace(clip, name, wanted, strength, tuple(lines(retain)), defaults)
+            of_kinds = bool(shipped and shipped.kinds)
+            built = build_subspace(clip, name, wanted, strength, tuple(lines(retain)), defaults, of_kinds)
             told = concept_reach.describe(clip, built)
         summary = {**built.summary(), "reach": told["reach"], "notes": told["notes"]}
         return io.NodeOutput((*subspaces, built), ui={"safree_subspace": [summary]})

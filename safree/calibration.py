@@ -24,6 +24,7 @@ FLOOR = -0.9  # sum of leanings below which nothing is flagged: nearer to everyd
 OTHER_FLOOR = -0.4  # the same in a language of which a third as many everyday phrases are known
 THIRD = 0.5  # how much higher each of the two is with a third of the everyday phrases that it was found with
 BROAD = 64  # phrases from which a concept names its kind by itself; with fewer the more counts what is near to them
+DICTIONARY = 0.5  # least weight of what a dictionary says: no list names all of its kind
 NARROW = 8  # phrases up to which a concept is a thing or two, not a subject
 # Shape of the tail where only nearness counts. A smaller one says that scores end just above those that were seen; of
 # nearness, which has no end that the few harmless words near a concept could show, chance often makes that up.
@@ -88,7 +89,8 @@ class Calibration:
 
         Everyday language that holds a concept phrase word for word is left out on that side. Concept phrases that the
         encoder reads as it reads an unrelated everyday phrase (words it does not know) are left out on the other.
-        kin: what a dictionary says of the kind that is meant; it counts as nearness does, the less the more is named.
+        kin: what a dictionary says of the kind that is meant; it counts the less the more is named, and DICTIONARY at
+            least.
         Raises SafreeError when no phrase is left.
         """
         matcher = Matcher(phrases)
@@ -109,7 +111,7 @@ class Calibration:
         near = self._nearness(concepts, known, phrases, retain, ordinary) if unnamed > 0 else None
         kept = tuple(phrase for phrase, is_known in zip(phrases, known.tolist(), strict=True) if is_known)
         left_alone = Matcher(retained)
-        kin = dataclasses.replace(kin, weight=unnamed) if kin and unnamed > 0 else None
+        kin = dataclasses.replace(kin, weight=max(unnamed, DICTIONARY)) if kin else None
         shifts, meant = self._kin(kin)
         for share in SHARES if near else (0.0,):
             untested = Contrast(found, Tail(0.0, TAIL, 0.1, 0.0), near, share * unnamed, kept, kin)

@@ -59,7 +59,7 @@ def measure(pack, clip, name: str, sentences: list):
         kept = tuple(phrase for phrase in known.phrases if phrase not in left_out)
         names, others = plan.Matcher(left_out), plan.Matcher(kept)
         own = [text for text in texts if names.find(plan.pieces(text)) and not others.find(plan.pieces(text))]
-        built = pack.host.prompt.subspaces.build_subspace(clip, name, kept)
+        built = pack.host.prompt.subspaces.build_subspace(clip, name, kept, of_kinds=known.kinds)
         found += judge.flagged(built, own)
     return pack.safree.measures.share(found)
 

@@ -160,15 +160,15 @@ def build(pack, clip, plan: Plan):
     """
     guards, seconds = [], {}
 
-    def add(group: str, concept: str, phrases, defaults=None) -> tuple:
+    def add(group: str, concept: str, phrases, **more) -> tuple:
         start = time.perf_counter()
-        built = pack.host.prompt.subspaces.build_subspace(clip, concept, phrases, defaults=defaults)
+        built = pack.host.prompt.subspaces.build_subspace(clip, concept, phrases, **more)
         seconds[concept] = time.perf_counter() - start
         guards.append(Guard(group, (concept,), (built,)))
         return built
 
     shipped = [pack.host.data.concept_sets.get(name) for name in plan.sets if name != STYLE]
-    built = tuple(add(concept.name, concept.name, concept.phrases, concept.defaults) for concept in shipped)
+    built = tuple(add(one.name, one.name, one.phrases, defaults=one.defaults, of_kinds=one.kinds) for one in shipped)
     if plan.together and len(built) > 1:
         guards.append(Guard(TOGETHER, tuple(concept.name for concept in shipped), built))
     for artist in plan.artists if STYLE in plan.sets else ():

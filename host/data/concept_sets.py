@@ -17,13 +17,17 @@ SCHEMA = "concept_set.schema.json"
 MAX_PHRASES = 200
 SET_NAME = re.compile(r"[\w .-]{1,100}")
 FIELDS = {"name": str, "description": str, "version": int, "phrases": list, "defaults": dict, "sources": list}
-FIELDS |= {"measured": dict, "refuse_with": list}
-OPTIONAL = {"$schema", "defaults", "measured", "refuse_with"}
+FIELDS |= {"measured": dict, "refuse_with": list, "kinds": bool}
+OPTIONAL = {"$schema", "defaults", "measured", "refuse_with", "kinds"}
 
 
 @dataclasses.dataclass(frozen=True)
 class ConceptSet:
-    """refuse_with: term lists and concepts beside which it is not cleaned but refused."""
+    """refuse_with: term lists and concepts beside which it is not cleaned but refused.
+
+    kinds: the phrases name kinds of things (weapons), so that a dictionary's words of these kinds are evidence, however
+        many phrases there are; for a subject (violence, drugs) they would be too many
+    """
 
     name: str
     description: str
@@ -31,6 +35,7 @@ class ConceptSet:
     phrases: tuple[str, ...]
     defaults: dict[str, dict[str, float]]
     refuse_with: tuple[str, ...] = ()
+    kinds: bool = False
 
 
 def load(path: Path) -> ConceptSet:
@@ -52,7 +57,7 @@ def load(path: Path) -> ConceptSet:
             continue
         if field not in data:
             raise wrong(field, "is missing")
-        if not isinstance(data[field], kind) or isinstance(data[field], bool):
+        if not isinstance(data[field], kind) or isinstance(data[field], bool) != (kind is bool):
             raise wrong(field, f"is not of type {kind.__name__}")
     if data["version"] < 1:
         raise wrong("version", f"is {data['version']}, less than 1")
@@ -68,7 +73,7 @@ def load(path: Path) -> ConceptSet:
     if not all(isinstance(name, str) for name in refused):
         raise wrong("refuse_with", "is not a list of names")
     values = (data["name"], data["description"], data["version"], phrases, data.get("defaults", {}))
-    return ConceptSet(*values, tuple(refused))
+    return ConceptSet(*values, tuple(refused), data.get("kinds", False))
 
 
 def check_phrases(phrases: list) -> tuple[str, ...]:

@@ -34,9 +34,12 @@ def _members(phrases: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
     return tuple((word, round(value, DIGITS)) for word, value in found.items())
 
 
-def members(phrases: tuple[str, ...]) -> dict[str, float]:
-    """Words of the kind that `phrases` name, with probabilities; none where phrases are too few, or name all."""
-    return dict(_members(phrases)) if FEWEST <= len(phrases) < BROAD else {}
+def members(phrases: tuple[str, ...], however_many: bool = False) -> dict[str, float]:
+    """Words of the kinds that `phrases` name, with probabilities; none where phrases are too few, or too many.
+
+    however_many: also of BROAD phrases and more, which are a subject rather than kinds of things, but for some
+    """
+    return dict(_members(phrases)) if len(phrases) >= FEWEST and (however_many or len(phrases) < BROAD) else {}
 
 
 def kin(words: dict[str, float]) -> kinds.Kin | None:

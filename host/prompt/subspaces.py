@@ -23,11 +23,13 @@ def build_subspace(
     strength: float = 1.0,
     retain: tuple[str, ...] = (),
     defaults: dict[str, dict[str, float]] | None = None,
+    of_kinds: bool = False,
 ) -> ConceptSubspace:
     """Encode `phrases` with every text encoder of `clip`; SafreeError for an unusable one.
 
     defaults: by mode, the threshold and strength that the phrases were tuned with.
     retain: phrases that detection leaves alone, though they share words or meaning with the concept.
+    of_kinds: the phrases name kinds of things, however many they are; see ConceptSet.kinds.
     """
     spaces, stores = {}, [(encoder, embeddings_of(encoder)) for encoder in encoders(clip)]
     by_language.check_phrases(stores, phrases)
@@ -37,7 +39,7 @@ def build_subspace(
         spaces[encoder.key] = EncoderSubspace(
             concepts, common, store.probes[0], _embed(encoder, store, retain) if retain else concepts[:0]
         )
-    more = {"defaults": defaults or {}, "retained": tuple(retain), "kin": kinds.members(tuple(phrases))}
+    more = {"defaults": defaults or {}, "retained": tuple(retain), "kin": kinds.members(tuple(phrases), of_kinds)}
     built = ConceptSubspace(name, tuple(phrases), spaces, strength, **more)
     for encoder, store in stores:
         calibration.contrast(encoder, store, built)  # here, where its errors name the phrases

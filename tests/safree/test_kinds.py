@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from safree import kinds
-from safree.calibration import BROAD, Calibration, HarmlessWindow
+from safree.calibration import BROAD, DICTIONARY, Calibration, HarmlessWindow
 from safree.decision import Rule, View, decide
 from safree.discriminant import Everyday
 from safree.kinds import Kin, Tree
@@ -127,10 +127,11 @@ def test_the_limit_knows_what_the_dictionary_adds_and_what_it_means_is_no_harmle
     assert meant.tail.limit(8) < limits[0]  # half of the words mean the concept and are left out, the rest is foreign
 
 
-def test_a_broad_concept_needs_no_dictionary():
+def test_a_dictionary_counts_the_less_the_more_is_named_and_half_at_least():
     known = everyday_language()
     concepts = known.everyday.embeddings[:BROAD] + 0.1
     names = tuple(f"name {n}" for n in range(BROAD))
     kin = Kin(TREE, {word(1): 0.9})
-    assert known.contrast(concepts, names, concepts[:0], kin=kin).kin is None
+    assert known.contrast(concepts, names, concepts[:0]).kin is None
+    assert known.contrast(concepts, names, concepts[:0], kin=kin).kin.weight == DICTIONARY
     assert known.contrast(concepts[:5], names[:5], concepts[:0], kin=kin).kin.weight == 1 - 5 / BROAD

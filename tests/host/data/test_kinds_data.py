@@ -22,10 +22,15 @@ def test_a_few_phrases_mean_their_kind(pack, phrases, meant, other):
     assert all(found.get(word, 0) < 0.2 for word in other), {word: found.get(word) for word in other}
 
 
-def test_fewer_than_three_phrases_tell_no_kind_and_64_name_theirs(pack):
+def test_fewer_than_three_phrases_tell_no_kind_and_64_are_a_subject_but_for_sets_of_kinds(pack):
     kinds = pack.host.data.kinds
     assert kinds.members(("pistol", "rifle")) == {}
-    assert kinds.members(("pistol", "rifle", "shotgun", *(f"gun {n}" for n in range(61)))) == {}
+    many = ("pistol", "rifle", "shotgun", *(f"gun {n}" for n in range(61)))
+    assert kinds.members(many) == {}
+    assert "revolver" in kinds.members(many, however_many=True)
+    assert {name for name in pack.host.data.concept_sets.names() if pack.host.data.concept_sets.get(name).kinds} == {
+        "weapons"
+    }
     assert kinds.kin({}) is None
 
 
