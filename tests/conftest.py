@@ -23,6 +23,17 @@ def comfy_nodes():
 
 
 @pytest.fixture(scope="session")
+def english(comfy_nodes):
+    """A CLIP that reads English: all-MiniLM-L6-v2."""
+    from dev import setup_host, text_encoders
+
+    try:
+        return text_encoders.minilm()
+    except setup_host.SetupError as error:
+        pytest.skip(f"all-MiniLM-L6-v2 could not be fetched: {error}")
+
+
+@pytest.fixture(scope="session")
 def pack(comfy_nodes):
     """This pack, loaded as ComfyUI loads it: `pack.host.prompt.guard`, `pack.nodes`, ..."""
     from dev import inprocess

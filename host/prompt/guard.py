@@ -17,7 +17,7 @@ from ..text.encoders import check_embeddings, encoders, followers, tokenize
 from ..text.multi_text import check_spaces, check_texts, joined, tokenize_each
 from . import adaptive, paper_modes, refusals
 from .findings import Settings
-from .guarded import Guarded, TPrime, logged
+from .guarded import Guarded, Steered, TPrime, logged
 
 LONGEST_PROMPT = 20_000  # characters: every word is encoded anew, so time grows with them
 UNCHECKED = "SAFREE_UNCHECKED_LANGUAGES"  # environment variable; 'refuse' for all prompts of a server
@@ -74,15 +74,20 @@ def _guard(
         steered = adaptive.steer(clip, found, also, tokens, texts, base, active, settings)
     else:
         steered = paper_modes.steer(clip, found, tokens, base, active, settings)
+    return _checked(unguarded, base, steered, notes)
+
+
+def _checked(unguarded: Guarded, base: list, steered: Steered, notes: list[str]) -> Guarded:
+    """`unguarded` with what a mode made of its prompt. base: the host's own CONDITIONING of it."""
     unchecked = tuple(sorted(languages.name(code) for code in steered.unread))
     notes = (*notes, *_unchecked(unchecked), *steered.notes)
     checked = dataclasses.replace(unguarded, findings=tuple(steered.findings), notes=notes, unchecked=unchecked)
-    concepts = marks.fingerprints(active)
+    concepts = marks.fingerprints(checked.active)
     if steered.filtered is None:
         return dataclasses.replace(checked, conditioning=entries.mark(base, "clear", concepts))
     if not all(torch.isfinite(tensor).all() for tensor, _ in steered.filtered):
         raise SafreeError("the encoded prompt holds NaN or infinity. Check its weights, such as (word:1.3).")
-    steps = _validated_steps(settings, steered.beta)
+    steps = _validated_steps(checked.settings, steered.beta)
     t_prime = TPrime(validation.share(steps), steps)
     guarded = entries.guarded(steered.filtered, base, t_prime.share, t_prime.steps, concepts)
     return dataclasses.replace(checked, conditioning=guarded, t_prime=t_prime)

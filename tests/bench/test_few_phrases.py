@@ -8,7 +8,6 @@ import pytest
 
 from bench.language import families, few_phrases
 from bench.language.plain_judge import PlainJudge
-from dev import setup_host, text_encoders
 
 TEXTS = [
     "a pistol on a table",
@@ -20,14 +19,6 @@ TEXTS = [
     "the",
     "soldier with a rifle at dawn, a machine gun beside him, mud, fog, barbed wire, oil painting, muted colours",
 ]
-
-
-@pytest.fixture(scope="module")
-def english(comfy_nodes):
-    try:
-        return text_encoders.minilm()
-    except setup_host.SetupError as error:
-        pytest.skip(f"all-MiniLM-L6-v2 could not be fetched: {error}")
 
 
 @pytest.mark.parametrize("phrases", [("pistol", "rifle", "shotgun"), ("bread", "soup", "salad", "cheese", "rice")])

@@ -6,18 +6,8 @@ import dataclasses
 
 import pytest
 
-from dev import setup_host, text_encoders
-
 INSECTS = ("beetle", "ant", "fly", "insect", "cockroach")
 ALCOHOL = ("alcohol", "beer", "wine", "whisky", "drunk man")
-
-
-@pytest.fixture(scope="module")
-def english(comfy_nodes):
-    try:
-        return text_encoders.minilm()
-    except setup_host.SetupError as error:
-        pytest.skip(f"all-MiniLM-L6-v2 could not be fetched: {error}")
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,6 @@ import json
 import pytest
 import torch
 
-from dev import setup_host, text_encoders
-
 NAMES = ("Greg Quillfeather", "Rose Brown", "Prince", "Ada Marrenbeek")
 
 
@@ -161,14 +159,6 @@ def test_a_file_outside_the_folder_is_none(pack, clip, folder, name):
     (folder.parent / "secret.txt").write_text("Ada")
     with pytest.raises(pack.safree.SafreeError, match="there is no concept set"):
         pack.ConceptSubspace.execute(clip, name, "", 1.0)
-
-
-@pytest.fixture(scope="module")
-def english(comfy_nodes):
-    try:
-        return text_encoders.minilm()
-    except setup_host.SetupError as error:
-        pytest.skip(f"all-MiniLM-L6-v2 could not be fetched: {error}")
 
 
 MEANT = ("album cover by prince", "a laptop with the apple logo", "portrait of sting, the singer")

@@ -6,18 +6,10 @@ import json
 
 import pytest
 
-from dev import setup_host, text_encoders
+from dev import setup_host
 
 SETS = ("nudity", "violence", "weapons", "hate_symbols", "self_harm")
 IDENTITY = json.loads((setup_host.ASSETS / "identity_words.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module")
-def english(comfy_nodes):
-    try:
-        return text_encoders.minilm()
-    except setup_host.SetupError as error:
-        pytest.skip(f"all-MiniLM-L6-v2 could not be fetched: {error}")
 
 
 @pytest.fixture(scope="module")
