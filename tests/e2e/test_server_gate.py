@@ -17,7 +17,7 @@ from dev.browser import REASON
 from dev.editor import CHROMIUM, open_editor
 from dev.graphs import Run, guarded, node, unguarded
 from dev.server import Server
-from headless.client import PromptRejected
+from headless.client import Client, PromptFailed, PromptRejected
 
 RUN = Run("a cat and a pistol", steps=2)
 LIMIT = 300.0  # seconds that anything may take on a machine with other work
@@ -299,6 +299,13 @@ def test_a_negative_of_strangers_is_cleaned_whatever_the_sampler_says(server):
         time.sleep(0.2)
     assert history[name]["prompt"][2]["sampler"]["inputs"]["negatives"] == "cleaned"
     assert history[name]["status"]["status_str"] == "success"
+
+
+def test_a_strangers_prompt_in_a_language_that_nobody_checks_is_not_drawn(server):
+    graph = guarded(Run("ภาพแมวนั่งอยู่บนเรือ", steps=2))
+    with pytest.raises(PromptFailed, match="Thai, which was not checked"):
+        server.client().run(graph)
+    Client(server.address, key=KEY).run(graph)  # the owner's is, and the report says so
 
 
 def test_everything_else_passes(server):
